@@ -1,0 +1,62 @@
+"""edgekd compress: the main job."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from edgekd.cli.options import JsonOption, RecipeOption, SeedOption, SetOption, TargetOption
+from edgekd.core.progress import BarProgress, PlainProgress, Progress
+from edgekd.core.store import Store
+from edgekd.plan import make_plan, read_recipe
+from edgekd.report.destination import check_destination
+from edgekd.targets import load_target
+
+if TYPE_CHECKING:
+    from edgekd.report.compress import Outcome
+
+OUT = Path("edgekd-out")
+
+
+def command(  # noqa: PLR0913 - one for each option
+    target: TargetOption = None,
+    recipe: RecipeOption = None,
+    assignments: SetOption = None,
+    seed: SeedOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the bundle [default: edgekd-out/<target>].")] = None,
+    store: Annotated[Path, typer.Option("--store", help="Folder of reusable results.")] = OUT / ".store",
+    *,
+    as_json: JsonOption = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Also fail on a budget that is UNPROVEN.")] = False,
+) -> None:
+    """Teach, distill, prune, factorize, quantize, export and measure for a device; leave a bundle."""
+    where = "recipe" if recipe is None else str(recipe)
+    plan = make_plan(target, read_recipe(recipe, assignments or ()), seed=seed, where=where)
+    destination = out or OUT / load_target(plan.target).name
+    check_destination(destination)
+    progress = _progress()
+    progress.say(f"edgekd: {plan.target}, results in {destination}")
+    for note in plan.notes:
+        progress.say(note)
+    heavy = import_module("edgekd.report.compress")
+    outcome: Outcome = heavy.compress(plan, out=destination, store=Store(store), progress=progress)
+    _show(outcome, as_json=as_json)
+    raise typer.Exit(import_module("edgekd.verdict").exit_code(outcome.report.budgets, strict=strict))
+
+
+def _progress() -> Progress:
+    """Return bars on a terminal, plain lines elsewhere; both on the error stream."""
+    return BarProgress(sys.stderr) if sys.stderr.isatty() else PlainProgress(sys.stderr)
+
+
+def _show(outcome: "Outcome", *, as_json: bool) -> None:
+    """Print the report."""
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(outcome.report), indent=1).decode())
+        return
+    markdown = import_module("edgekd.report.markdown")
+    typer.echo(markdown.render(outcome.report, details=False))
+    typer.echo(f"Bundle: {outcome.bundle} (read {outcome.bundle / 'report.md'}, check with `edgekd verify`)")

@@ -1,0 +1,22 @@
+"""edgekd report: the report of a bundle, once more."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgekd.cli.options import JsonOption
+from edgekd.core.disk import disk_errors
+from edgekd.core.errors import ConfigError
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="A folder that `edgekd compress` wrote.")], *, as_json: JsonOption = False
+) -> None:
+    """Print the report of a bundle."""
+    path = bundle / ("report.json" if as_json else "report.md")
+    if not path.is_file():
+        message = f"{path}: no such file; expected a bundle that `edgekd compress` wrote."
+        raise ConfigError(message)
+    with disk_errors(path):
+        typer.echo(path.read_text(encoding="utf-8"), nl=False)

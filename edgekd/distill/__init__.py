@@ -1,0 +1,1 @@
+"""Losses that teach a student with a teacher's outputs and features."""

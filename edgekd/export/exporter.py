@@ -1,0 +1,63 @@
+"""A torch module as a canonical ONNX graph."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import torch
+from onnx import ModelProto
+from torch import nn
+
+from edgekd.core.errors import StageError
+from edgekd.export.canonical import canonicalize
+from edgekd.tasks.task import Task
+
+EXPORTER_OPSET: Final = 18
+"""What torch 2.13 writes, whatever it is asked for; ``legalize`` goes down from here."""
+
+_NOISY_LOGGER: Final = "torch.onnx._internal.exporter._registration"
+
+
+def export_onnx(module: nn.Module, task: Task) -> ModelProto:
+    """Return *module* as a canonical opset-18 graph with a free batch size, named inputs and outputs.
+
+    Raises StageError with torch's own words where torch cannot export it.
+    """
+    example = torch.zeros(2, *task.input_shape)
+    batch = torch.export.Dim("batch")
+    with _quiet():
+        try:
+            program = torch.onnx.export(
+                module.eval(),
+                (example,),
+                dynamo=True,
+                opset_version=EXPORTER_OPSET,
+                dynamic_shapes=({0: batch},),
+                input_names=[task.input_name],
+                output_names=[task.output_name],
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            message = f"export: torch cannot export {type(module).__name__} to ONNX: {error}."
+            raise StageError(message) from error
+    if program is None:
+        message = "export: torch.onnx.export gave nothing back."
+        raise StageError(message)
+    return canonicalize(program.model_proto)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what torch's exporter says about itself: absent torchvision, and its own deprecated calls."""
+    logger = logging.getLogger(_NOISY_LOGGER)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg|torch")
+            warnings.filterwarnings("ignore", category=FutureWarning, message=r".*LeafSpec.*")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,1 @@
+"""Low-rank factorization: which layers pay, at what rank, and with which weights."""

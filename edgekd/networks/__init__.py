@@ -1,0 +1,1 @@
+"""Networks without pickle: how to rebuild, change, count and save any module."""

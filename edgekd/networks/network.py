@@ -1,0 +1,117 @@
+"""A network that needs no pickle: a factory's import string, its arguments, edits and a safetensors file."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from edgekd.core.disk import write_atomically
+from edgekd.core.errors import ConfigError
+from edgekd.core.strict import convert
+from edgekd.networks.edits import Edit, apply_edits
+
+STRUCTURE: Final = "network.json"
+WEIGHTS: Final = "weights.safetensors"
+
+Argument = bool | int | float | str
+
+
+class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to build a module: call *factory* (``package.module:function``) with *arguments*, apply *edits*."""
+
+    factory: str
+    arguments: Mapping[str, Argument] = {}
+    edits: tuple[Edit, ...] = ()
+
+    def edited(self, *edits: Edit) -> "Network":
+        """Return this network with *edits* after those it has."""
+        return msgspec.structs.replace(self, edits=self.edits + edits)
+
+
+def build(network: Network, *, seed: int = 0) -> nn.Module:
+    """Return the module that *network* describes, with a random start drawn from *seed*.
+
+    The caller's random state is left as it was. Raises ConfigError where the factory cannot be imported,
+    refuses its arguments or gives no module, and where an edit does not fit.
+    """
+    factory = _import(network.factory)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            module = factory(**network.arguments)
+        except TypeError as error:
+            message = f"{network.factory}: called with {dict(network.arguments)}: {error}."
+            raise ConfigError(message) from error
+        if not isinstance(module, nn.Module):
+            message = f"{network.factory}: gave {type(module).__name__}; expected a torch.nn.Module."
+            raise ConfigError(message)
+        apply_edits(module, network.edits)
+    return module
+
+
+def save_network(folder: Path, network: Network, module: nn.Module) -> None:
+    """Write ``network.json`` and ``weights.safetensors`` to *folder*. Equal networks give equal bytes."""
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in module.state_dict().items()}
+    write_atomically(folder / WEIGHTS, save(tensors))
+    write_atomically(folder / STRUCTURE, msgspec.json.format(msgspec.json.encode(network), indent=1))
+
+
+def load_network(folder: Path) -> tuple[Network, nn.Module]:
+    """Return the network saved in *folder* and its module in evaluation mode, outputs bit-equal to the saved one's.
+
+    Nothing is unpickled. Raises ConfigError naming the file that is missing or does not fit.
+    """
+    network = read_structure(folder)
+    module = build(network)
+    load_weights(module, folder / WEIGHTS)
+    return network, module.eval()
+
+
+def read_structure(folder: Path) -> Network:
+    """Return how to build the network in *folder*, without its weights."""
+    path = folder / STRUCTURE
+    try:
+        data = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        message = f"{path}: cannot be read as a network ({error}); expected the JSON that edgekd writes."
+        raise ConfigError(message) from error
+    return convert(data, Network, where=str(path))
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Copy the tensors of a safetensors file into *module*; all of them, with equal shapes, or ConfigError."""
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        message = f"{path}: cannot be read as safetensors ({error})."
+        raise ConfigError(message) from error
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            message = f"{path}: {name}: shape {found.get(name)}; the network has {expected.get(name)}."
+            raise ConfigError(message)
+    module.load_state_dict(tensors)
+
+
+def _import(name: str) -> Callable[..., Any]:
+    """Return the callable that ``package.module:function`` names."""
+    module_name, colon, attribute = name.partition(":")
+    if not colon or not module_name or not attribute:
+        message = f"factory '{name}': expected 'package.module:function'."
+        raise ConfigError(message)
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        message = f"factory '{name}': {error}; expected an importable 'package.module:function'."
+        raise ConfigError(message) from error
+    if not callable(found):
+        message = f"factory '{name}': is not callable."
+        raise ConfigError(message)
+    return found  # type: ignore[no-any-return]

@@ -1,0 +1,67 @@
+"""A network as an ONNX file, run by ONNX Runtime: which arithmetic, how many threads, what it answers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Literal
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from edgekd.core.errors import ConfigError
+
+Arithmetic = Literal["default", "reference", "arm64-kernels"]
+"""*reference*: node by node as ONNX defines it, exact for INT8 on any host. *arm64-kernels*: the optimizations
+that ONNX Runtime does on ARM64, where signed activations run in integer kernels; on an x86 CPU without VNNI the
+numbers of those kernels saturate, so accuracy is never judged with them. *default*: what an app gets here."""
+
+_QUIET: Final = 3
+_INTEGER_ACTIVATIONS: Final = "session.qdqisint8allowed"
+
+_OPTIMIZATION: Final[Mapping[Arithmetic, ort.GraphOptimizationLevel]] = MappingProxyType(
+    {
+        "default": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+        "reference": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+        "arm64-kernels": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    }
+)
+
+
+def open_session(
+    model: Path | bytes | ModelProto,
+    *,
+    arithmetic: Arithmetic = "default",
+    threads: int = 1,
+    save_optimized: Path | None = None,
+) -> ort.InferenceSession:
+    """Return a CPU session over *model*. Raises ConfigError where ONNX Runtime cannot load it.
+
+    *save_optimized* receives the graph after ONNX Runtime's optimizations.
+    """
+    options = ort.SessionOptions()
+    options.graph_optimization_level = _OPTIMIZATION[arithmetic]
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _QUIET
+    if arithmetic == "arm64-kernels":
+        options.add_session_config_entry(_INTEGER_ACTIVATIONS, "1")
+    if save_optimized is not None:
+        options.optimized_model_filepath = str(save_optimized)
+    source = model.SerializeToString() if isinstance(model, ModelProto) else model
+    try:
+        return ort.InferenceSession(source if isinstance(source, bytes) else str(source), options)
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated types from its native code
+        name = model if isinstance(model, Path) else "the network"
+        message = f"{name}: ONNX Runtime {ort.__version__} cannot load it: {error}."
+        raise ConfigError(message) from error
+
+
+def answers(session: ort.InferenceSession, images: NDArray[np.float32], *, batch: int = 250) -> NDArray[np.float32]:
+    """Return the first output (n, ...) for *images* (n, ...), in batches, one by one where the file wants that."""
+    name = session.get_inputs()[0].name
+    fixed = session.get_inputs()[0].shape[0]
+    size = fixed if isinstance(fixed, int) else batch
+    parts = [session.run(None, {name: images[i : i + size]})[0] for i in range(0, len(images), size)]
+    return np.concatenate(parts)

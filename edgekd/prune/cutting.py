@@ -1,0 +1,88 @@
+"""Cutting channels out of a module, with the proof that nothing else changed."""
+
+import copy
+from collections.abc import Sequence
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from edgekd.core.errors import StageError
+from edgekd.prune.allocation import Selection, select
+from edgekd.prune.criteria import CRITERIA, CriterionName
+from edgekd.prune.groups import ChannelGroup, Member, channel_groups
+
+TOLERANCE = 1e-4
+"""Largest difference, relative to the largest output, that float32 rounding explains."""
+
+
+class Cut(msgspec.Struct, frozen=True, kw_only=True):
+    """What one group lost: channels before and after, under the name of its root layer."""
+
+    group: str
+    before: int
+    after: int
+
+
+def prune(
+    module: nn.Module, example: Tensor, *, criterion: CriterionName, ratio: float, multiple: int, max_ratio: float
+) -> tuple[Cut, ...]:
+    """Remove channels from *module* in place and return what each group lost.
+
+    *example* (batch, ...) is real input. Raises StageError unless the cut module answers as the whole one does
+    with the same channels set to zero: groups that were found wrong would show here, before any training.
+    """
+    groups = channel_groups(module, example)
+    selection = select(
+        [CRITERIA[criterion](group) for group in groups], ratio=ratio, multiple=multiple, max_ratio=max_ratio
+    )
+    expected = _answers(masked(module, groups, selection), example)
+    for position, channels in selection.removed.items():
+        groups[position].cut(channels)
+    _demand_equal(_answers(module, example), expected)
+    return tuple(
+        Cut(group=group.name, before=group.channels, after=group.channels - len(selection.removed.get(position, ())))
+        for position, group in enumerate(groups)
+    )
+
+
+def masked(module: nn.Module, groups: Sequence[ChannelGroup], selection: Selection) -> nn.Module:
+    """Return a copy of *module* in which nothing reads the selected channels: their weights as inputs are zero."""
+    copied = copy.deepcopy(module)
+    for position, channels in selection.removed.items():
+        for member in groups[position].members:
+            if member.is_input:
+                _zero_inputs(copied.get_submodule(member.path), member, channels)
+    return copied
+
+
+def _zero_inputs(layer: nn.Module, member: Member, channels: Sequence[int]) -> None:
+    """Set to zero the weights with which *layer* reads the root *channels*."""
+    chosen = member.channels[torch.isin(member.roots, torch.tensor(channels))]
+    weight = layer.weight
+    assert isinstance(weight, Tensor)  # noqa: S101 - a layer that reads channels has weights
+    with torch.no_grad():
+        weight[:, chosen] = 0
+
+
+def _answers(module: nn.Module, example: Tensor) -> Tensor:
+    """Return the outputs of *module* in evaluation mode."""
+    module.eval()
+    with torch.no_grad():
+        outputs: Tensor = module(example)
+    return outputs
+
+
+def _demand_equal(found: Tensor, expected: Tensor) -> None:
+    """Raise StageError where the two differ by more than rounding."""
+    if found.shape != expected.shape:
+        message = f"prune: the output's shape became {tuple(found.shape)}; it was {tuple(expected.shape)}."
+        raise StageError(message)
+    difference = (found - expected).abs().max().item()
+    bound = TOLERANCE * max(1.0, expected.abs().max().item())
+    if not difference <= bound:
+        message = (
+            f"prune: removing channels changed the outputs by {difference:.2g} against zeroing them (bound {bound:.2g}): "
+            "the channel groups of this network were not found right; keep it whole with prune.ratio = 0."
+        )
+        raise StageError(message)

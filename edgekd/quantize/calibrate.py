@@ -1,0 +1,36 @@
+"""Grids for every quantized activation of a graph, from real images."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from edgekd.quantize.fake import Grid
+from edgekd.quantize.ranges import least_error_grid, thinned
+from edgekd.quantize.simulation import SimulatedGraph
+
+BATCH: Final = 64
+SAMPLES: Final = 200_000
+"""Values of each activation that the search looks at."""
+
+
+def calibrated_grids(simulation: SimulatedGraph, images: Tensor) -> Mapping[str, Grid]:
+    """Return the least-error grid for each quantized activation of the float graph on *images*.
+
+    Shape of *images*: (n, ...). Activations that share a scale get the grid of the one they share it with.
+    """
+    if simulation.grids is not None:
+        message = "calibration sees the float graph; these grids are set already"
+        raise ValueError(message)
+    places = simulation.places
+    sources = sorted(set(places.scale_of.values()))
+    seen: dict[str, list[Tensor]] = {name: [] for name in sources}
+    per_batch = SAMPLES * BATCH // max(BATCH, len(images))
+    with torch.no_grad():
+        for start in range(0, len(images), BATCH):
+            values = simulation.values(images[start : start + BATCH])
+            for name in sources:
+                seen[name].append(thinned([values[name]], per_batch))
+    grids = {name: least_error_grid(torch.cat(seen[name]), symmetric=places.symmetric) for name in sources}
+    return {value: grids[source] for value, source in places.scale_of.items()}

@@ -1,0 +1,49 @@
+"""Activation ranges: the clipping that loses least on real images."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from edgekd.quantize.fake import HIGH, LOW, Grid, fake_quantize
+
+LEVELS: Final = HIGH - LOW
+SHRINKS: Final = tuple(1 - step / 100 for step in range(61))
+"""The parts of the full range that are tried: 100 % down to 40 %."""
+
+
+def least_error_grid(samples: Tensor, *, symmetric: bool) -> Grid:
+    """Return the int8 grid with the smallest mean squared error on *samples* (any shape).
+
+    The range always holds zero, which padding and ReLU need exactly. Symmetric grids have zero point 0.
+    """
+    low, high = min(0.0, samples.min().item()), max(0.0, samples.max().item())
+    grids = [_grid(low * shrink, high * shrink, symmetric=symmetric) for shrink in SHRINKS]
+    return min(grids, key=lambda grid: _squared_error(samples, grid))
+
+
+def thinned(parts: Sequence[Tensor], most: int) -> Tensor:
+    """Return at most *most* of all values in *parts*, evenly spaced, with their extremes kept."""
+    values = torch.cat([part.detach().flatten() for part in parts])
+    step = -(-values.numel() // most)
+    return torch.cat([values[::step], values.min().reshape(1), values.max().reshape(1)])
+
+
+def _grid(low: float, high: float, *, symmetric: bool) -> Grid:
+    """Return the grid that covers *low* (<= 0) to *high* (>= 0); scales are exact float32 numbers."""
+    if symmetric:
+        return Grid(scale=_float32(max(-low, high, 1e-8) / HIGH), zero_point=0)
+    scale = _float32(max(high - low, 1e-8) / LEVELS)
+    return Grid(scale=scale, zero_point=max(LOW, min(HIGH, round(LOW - low / scale))))
+
+
+def _float32(value: float) -> float:
+    """Return the float32 number nearest to *value*: files and kernels hold no more."""
+    return torch.tensor(value, dtype=torch.float32).item()
+
+
+def _squared_error(samples: Tensor, grid: Grid) -> float:
+    """Return the mean squared error of *samples* on *grid*."""
+    scale = torch.tensor(grid.scale, dtype=torch.float32)
+    return (fake_quantize(samples, scale, grid.zero_point, LOW, HIGH) - samples).square().mean().item()

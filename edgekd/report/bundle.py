@@ -1,0 +1,117 @@
+"""The bundle: one folder that an app can ship, written whole or not at all."""
+
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from edgekd.core.digest import file_digest
+from edgekd.core.disk import disk_errors, write_atomically
+from edgekd.networks.session import answers, open_session
+from edgekd.pipeline import StageResult
+from edgekd.plan import Plan
+from edgekd.report.content import Report
+from edgekd.report.destination import check_destination
+from edgekd.report.manifest import MANIFEST, MANIFEST_FORMAT, FileFacts, Golden, Lineage, Manifest, Tensor
+from edgekd.report.markdown import render
+from edgekd.stages.export import file_name
+from edgekd.stages.settings import Export
+from edgekd.targets import PrecisionName
+from edgekd.tasks.task import Task
+
+SHIPPED: Final = "model.onnx"
+GOLDEN: Final = "golden.npz"
+REPORT: Final = "report.json"
+
+_RELATIVE_TOLERANCE: Final[Mapping[PrecisionName, float]] = {"fp32": 1e-4, "fp16": 2e-2, "int8": 5e-2}
+"""Part of the largest golden output by which a replay may differ."""
+
+
+def write_bundle(out: Path, plan: Plan, task: Task, report: Report, results: Sequence[StageResult]) -> Path:
+    """Write the bundle of a run to *out*, in the place of an older one, and return *out*.
+
+    It is made beside *out* and moved there when it is whole. Raises ConfigError where the disk refuses.
+    """
+    export = next(settings for settings in plan.stages if isinstance(settings, Export))
+    models = results[-1].folder
+    with _replacing(out) as folder:
+        for precision in export.variants:
+            _copy(models / file_name(precision), folder / file_name(precision))
+        _copy(models / file_name(export.precision), folder / SHIPPED)
+        golden = _write_golden(folder, task, export.precision)
+        write_atomically(folder / REPORT, msgspec.json.format(msgspec.json.encode(report), indent=1))
+        write_atomically(folder / "report.md", render(report).encode())
+        write_atomically(folder / "plan.toml", report.plan.encode())
+        manifest = _manifest(plan, task, export, report=report, results=results, golden=golden)
+        files = {path.name: _facts(path) for path in sorted(folder.iterdir())}
+        complete = msgspec.structs.replace(manifest, files=files)
+        write_atomically(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(complete), indent=1))
+    return out
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """Give a folder beside *out* to fill; at the end it takes *out*'s place, on an error nothing is left of it."""
+    check_destination(out)
+    with disk_errors(out.parent), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+        new, old = Path(scratch) / "new", Path(scratch) / "old"
+        new.mkdir()
+        yield new
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+
+
+def _copy(source: Path, destination: Path) -> None:
+    """Copy a file's bytes."""
+    shutil.copyfile(source, destination)
+
+
+def _facts(path: Path) -> FileFacts:
+    """Return the digest and size of one file."""
+    return FileFacts(sha256=file_digest(path), size_bytes=path.stat().st_size)
+
+
+def _write_golden(folder: Path, task: Task, precision: PrecisionName) -> Golden:
+    """Write one test image of each class with the outputs of ``model.onnx`` in reference arithmetic."""
+    chosen = [int(np.flatnonzero(task.test.labels == label)[0]) for label in range(len(task.labels))]
+    images = task.normalize(task.test.images[chosen])
+    outputs = answers(open_session(folder / SHIPPED, arithmetic="reference"), images)
+    buffer = io.BytesIO()
+    np.savez(buffer, **{task.input_name: images, task.output_name: outputs})
+    write_atomically(folder / GOLDEN, buffer.getvalue())
+    tolerance = _RELATIVE_TOLERANCE[precision] * max(1.0, float(np.abs(outputs).max()))
+    return Golden(file=GOLDEN, images=len(images), tolerance=tolerance)
+
+
+def _manifest(  # noqa: PLR0913 - the manifest names all that made the bundle
+    plan: Plan, task: Task, export: Export, *, report: Report, results: Sequence[StageResult], golden: Golden
+) -> Manifest:
+    """Return the manifest without its list of files."""
+    settings = {stage.stage.name: msgspec.to_builtins(stage) for stage in plan.stages}
+    return Manifest(
+        format=MANIFEST_FORMAT,
+        target=report.target,
+        task=task.name,
+        seed=plan.seed,
+        precision=export.precision,
+        precisions={precision: file_name(precision) for precision in export.variants},
+        opset=export.opset,
+        ir_version=export.ir_version,
+        inputs=(Tensor(name=task.input_name, dtype="float32", shape=(1, *task.input_shape)),),
+        outputs=(Tensor(name=task.output_name, dtype="float32", shape=(1, len(task.labels))),),
+        labels=task.labels,
+        preprocessing=task.preprocessing,
+        golden=golden,
+        files={},
+        lineage=tuple(
+            Lineage(stage=r.name, key=r.key, inputs=r.inputs, settings=settings[r.name]) for r in results
+        ),
+        versions=report.versions,
+    )

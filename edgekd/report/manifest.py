@@ -1,0 +1,69 @@
+"""The manifest of a bundle: what an app must know of the files, and what proves that they are the right ones."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+
+from edgekd.targets import PrecisionName
+from edgekd.tasks.task import Preprocessing
+
+MANIFEST: Final = "manifest.json"
+MANIFEST_FORMAT: Final = 1
+
+
+class Tensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One input or output of the model files: *shape* includes the batch of 1."""
+
+    name: str
+    dtype: Literal["float32"]
+    shape: tuple[int, ...]
+
+
+class FileFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of the bundle."""
+
+    sha256: str
+    size_bytes: int
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One stage: the store key of its result, the keys of what it took, and its settings."""
+
+    stage: str
+    key: str
+    inputs: Mapping[str, str]
+    settings: Mapping[str, Any]
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How ``golden.npz`` is replayed: one image at a time through ``model.onnx``.
+
+    *tolerance* is the largest absolute difference of an output that counts as equal: rounding in float, some
+    steps of the output's grid in INT8, where other kernels round ties elsewhere.
+    """
+
+    file: str
+    images: int
+    tolerance: float
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of ``manifest.json``. *precisions* names the file of each precision; *files* every other file."""
+
+    format: int
+    target: str
+    task: str
+    seed: int
+    precision: PrecisionName
+    precisions: Mapping[PrecisionName, str]
+    opset: int
+    ir_version: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    golden: Golden
+    files: Mapping[str, FileFacts]
+    lineage: tuple[Lineage, ...]
+    versions: Mapping[str, str]

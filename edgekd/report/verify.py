@@ -1,0 +1,89 @@
+"""Proving that a bundle is what was written, and that its model answers here as it did there."""
+
+import io
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edgekd.core.digest import file_digest
+from edgekd.core.disk import disk_errors
+from edgekd.core.errors import ConfigError, ParityError, StageError
+from edgekd.core.strict import convert
+from edgekd.networks.session import answers, open_session
+from edgekd.report.bundle import SHIPPED
+from edgekd.report.manifest import MANIFEST, Manifest
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """What was checked: files by digest, and the largest difference of a replayed golden output."""
+
+    bundle: str
+    target: str
+    files: int
+    golden_images: int
+    largest_difference: float
+    tolerance: float
+
+
+def verify(bundle: Path) -> Verification:
+    """Return what was checked when all of it holds.
+
+    Raises ConfigError where *bundle* is none, StageError where a file is missing, extra or changed, ParityError
+    where the model does not give the golden outputs.
+    """
+    manifest = read_manifest(bundle)
+    _check_files(bundle, manifest)
+    for name in (SHIPPED, *manifest.precisions.values()):
+        open_session(bundle / name)
+    return Verification(
+        bundle=str(bundle),
+        target=manifest.target,
+        files=len(manifest.files),
+        golden_images=manifest.golden.images,
+        largest_difference=_replay(bundle, manifest),
+        tolerance=manifest.golden.tolerance,
+    )
+
+
+def read_manifest(bundle: Path) -> Manifest:
+    """Return the manifest of *bundle*; ConfigError where there is none, or one that is not whole."""
+    path = bundle / MANIFEST
+    if not path.is_file():
+        message = f"{bundle}: no {MANIFEST} there; expected a bundle that `edgekd compress` wrote."
+        raise ConfigError(message)
+    try:
+        with disk_errors(path):
+            data = msgspec.json.decode(path.read_bytes())
+    except msgspec.DecodeError as error:
+        message = f"{path}: not JSON ({error}); expected the manifest that `edgekd compress` wrote."
+        raise ConfigError(message) from error
+    return convert(data, Manifest, where=str(path))
+
+
+def _check_files(bundle: Path, manifest: Manifest) -> None:
+    """Raise StageError for the first file that is missing, extra or not what the manifest says."""
+    found = {path.name for path in bundle.iterdir()} - {MANIFEST}
+    for name in sorted(found ^ manifest.files.keys()):
+        state = "is in the manifest but not there" if name in manifest.files else "is there but not in the manifest"
+        message = f"{bundle / name}: {state}; the bundle is not what was written: make it again."
+        raise StageError(message)
+    for name, facts in manifest.files.items():
+        if file_digest(bundle / name) != facts.sha256:
+            message = f"{bundle / name}: its SHA-256 is not the manifest's; the bundle is not what was written."
+            raise StageError(message)
+
+
+def _replay(bundle: Path, manifest: Manifest) -> float:
+    """Return the largest difference between golden and replayed outputs; ParityError where it is too large."""
+    with np.load(io.BytesIO((bundle / manifest.golden.file).read_bytes()), allow_pickle=False) as golden:
+        images, expected = golden[manifest.inputs[0].name], golden[manifest.outputs[0].name]
+    found = answers(open_session(bundle / SHIPPED, arithmetic="reference"), images)
+    difference = float(np.abs(found - expected).max())
+    if not difference <= manifest.golden.tolerance:
+        message = (
+            f"{bundle / SHIPPED}: a golden output differs by {difference:.3g}; "
+            f"at most {manifest.golden.tolerance:.3g} was expected."
+        )
+        raise ParityError(message)
+    return difference

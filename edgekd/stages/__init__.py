@@ -1,0 +1,1 @@
+"""The stages of a compression, one file each, and their settings."""

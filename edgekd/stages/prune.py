@@ -1,0 +1,52 @@
+"""prune: coupled channels cut out in the target's block size, then recovery with the teacher."""
+
+from pathlib import Path
+
+import msgspec
+import torch
+
+from edgekd.core.errors import StageError
+from edgekd.networks.edits import resizes_between, structure_of
+from edgekd.networks.network import load_network
+from edgekd.prune.cutting import prune
+from edgekd.stages.recovery import recover
+from edgekd.stages.result import ensure_better_than_chance, ensure_same_answers, save_result
+from edgekd.stages.settings import Prune
+from edgekd.stages.stage import Env, Inputs, Record
+
+PROOF_IMAGES = 16
+
+
+def run(settings: Prune, inputs: Inputs, out: Path, env: Env) -> Record:
+    """Cut, recover and save the student."""
+    network, student = load_network(inputs["student"])
+    _, teacher = load_network(inputs["teacher"])
+    whole = structure_of(student)
+    example = torch.from_numpy(env.task.normalize(env.task.validation.images[:PROOF_IMAGES]))
+    cuts = prune(
+        student,
+        example,
+        criterion=settings.criterion,
+        ratio=settings.ratio,
+        multiple=settings.multiple,
+        max_ratio=settings.max_ratio,
+    )
+    before, after = sum(cut.before for cut in cuts), sum(cut.after for cut in cuts)
+    if before == after:
+        env.progress.say(f"prune: no group can lose a block of {settings.multiple} channels; nothing was removed")
+    recover("prune", student, teacher, settings, env)
+    record = save_result(out, network.edited(*resizes_between(whole, student)), student, env)
+    return record | {"groups": msgspec.to_builtins(cuts), "removed_ratio": 1 - after / before if before else 0.0}
+
+
+def ensures(settings: Prune, inputs: Inputs, out: Path, env: Env) -> None:
+    """Promise: kept channels of every cut group are whole blocks, never wider than before; answers agree."""
+    _, whole = load_network(inputs["student"])
+    _, cut = load_network(out)
+    for (path, before), (_, after) in zip(whole.named_parameters(), cut.named_parameters(), strict=True):
+        for old, new in zip(before.shape, after.shape, strict=True):
+            if new > old or (new != old and new % settings.multiple):
+                message = f"prune: {path} went from {old} to {new} channels; expected fewer, in blocks of {settings.multiple}."
+                raise StageError(message)
+    ensure_better_than_chance(out, env.task, "prune")
+    ensure_same_answers(out, env.task)

@@ -1,0 +1,88 @@
+"""quantize: fake quantization placed for the target's runtime on the exported graph, tuned with the teacher."""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import onnx
+import torch
+
+from edgekd.core.errors import ParityError
+from edgekd.networks.network import load_network
+from edgekd.networks.session import answers, open_session
+from edgekd.quantize.calibrate import calibrated_grids
+from edgekd.quantize.fake import Grid
+from edgekd.quantize.placement import PLACEMENTS, place
+from edgekd.quantize.qdq import write_qdq
+from edgekd.quantize.simulation import SimulatedGraph, trained_model
+from edgekd.stages.recovery import recover
+from edgekd.stages.result import GRAPH, read_graph, write_graph
+from edgekd.stages.settings import Quantize
+from edgekd.stages.stage import Env, Inputs, Record
+from edgekd.tasks.task import Split
+from edgekd.train.evaluate import accuracy_of, logits_of
+
+FLOAT_GRAPH: Final = "float.onnx"
+GRIDS: Final = "grids.json"
+AGREEMENT: Final = 0.999
+
+
+def run(settings: Quantize, inputs: Inputs, out: Path, env: Env) -> Record:
+    """Calibrate, fine-tune and write the quantized graph (opset 18; ``export`` brings it to the target's)."""
+    graph = read_graph(inputs["student"])
+    _, teacher = load_network(inputs["teacher"])
+    places = place(graph.graph, PLACEMENTS[settings.placement])
+    simulation = SimulatedGraph(graph, places)
+    chosen = env.task.train.images[: settings.calibration_images]
+    grids = calibrated_grids(simulation, torch.from_numpy(env.task.normalize(chosen)))
+    simulation.grids = grids
+    calibrated = accuracy_of(simulation, env.task, env.task.validation)
+    recover("quantize", simulation, teacher, settings, env)
+    tuned = trained_model(graph, simulation)
+    write_graph(out, write_qdq(tuned, places, grids))
+    (out / FLOAT_GRAPH).write_bytes(tuned.SerializeToString(deterministic=True))
+    (out / GRIDS).write_bytes(msgspec.json.format(msgspec.json.encode(grids), indent=1))
+    return {
+        "validation_accuracy_after_calibration": calibrated,
+        "validation_accuracy": accuracy_of(simulation, env.task, env.task.validation),
+        "quantized_activations": len(places.readers),
+        "quantized_layers": len(places.weights),
+        "agreement": {name: _agreement(simulation, out, env, split) for name, split in _splits(env).items()},
+    }
+
+
+def ensures(settings: Quantize, _inputs: Inputs, out: Path, env: Env) -> None:
+    """Promise: the simulation, rebuilt from the files, and ONNX Runtime's reference arithmetic name the same class."""
+    simulation = simulation_from(out, settings)
+    found = _agreement(simulation, out, env, env.task.validation)["top1"]
+    if found < AGREEMENT:
+        message = (
+            f"quantize: fake quantization and ONNX Runtime agree on {found:.2%} of the validation images; "
+            f"expected {AGREEMENT:.1%}: the graph that was tuned is not the graph that ships."
+        )
+        raise ParityError(message)
+
+
+def simulation_from(folder: Path, settings: Quantize) -> SimulatedGraph:
+    """Return the fine-tuned simulation that the result *folder* holds."""
+    graph = onnx.load(folder / FLOAT_GRAPH)
+    simulation = SimulatedGraph(graph, place(graph.graph, PLACEMENTS[settings.placement]))
+    simulation.grids = msgspec.json.decode((folder / GRIDS).read_bytes(), type=dict[str, Grid])
+    return simulation
+
+
+def _splits(env: Env) -> dict[str, Split]:
+    """Return the splits on which agreement is recorded; agreement is no choice, so test data may take part."""
+    return {"validation": env.task.validation, "test": env.task.test}
+
+
+def _agreement(simulation: SimulatedGraph, out: Path, env: Env, split: Split) -> dict[str, float]:
+    """Return how simulation and ONNX Runtime's reference arithmetic agree on *split*."""
+    expected = logits_of(simulation, env.task, split).numpy()
+    found = answers(open_session(out / GRAPH, arithmetic="reference"), env.task.normalize(split.images))
+    return {
+        "images": len(split),
+        "top1": float((expected.argmax(1) == found.argmax(1)).mean()),
+        "largest_logit_difference": float(np.abs(expected - found).max()),
+    }

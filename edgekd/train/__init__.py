@@ -1,0 +1,1 @@
+"""The one SGD loop that every stage uses, and what it is made of."""

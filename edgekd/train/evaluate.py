@@ -1,0 +1,29 @@
+"""What a network answers on a split, without training it."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from edgekd.tasks.task import Split, Task
+
+BATCH = 250
+
+
+def logits_of(module: nn.Module, task: Task, split: Split) -> Tensor:
+    """Return the logits (n, classes) of *module*, in evaluation mode, for every image of *split*."""
+    module.eval()
+    with torch.no_grad():
+        return torch.cat([module(images) for images in _images(task, split)])
+
+
+def accuracy_of(module: nn.Module, task: Task, split: Split) -> float:
+    """Return the part of *split* (0 to 1) whose largest logit is the label's."""
+    right = logits_of(module, task, split).argmax(1) == torch.from_numpy(split.labels)
+    return right.double().mean().item()
+
+
+def _images(task: Task, split: Split) -> Iterator[Tensor]:
+    """Yield normalized images in batches, in their order."""
+    for start in range(0, len(split), BATCH):
+        yield torch.from_numpy(task.normalize(split.images[start : start + BATCH]))

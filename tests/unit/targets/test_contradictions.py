@@ -1,0 +1,118 @@
+"""Facts that exclude each other are refused, both named."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from edgekd.core.errors import ConfigError
+from edgekd.targets import load_target
+
+Edit = Callable[[str, Mapping[str, object]], Path]
+
+CONTRADICTIONS: tuple[tuple[str, dict[str, object], str, str], ...] = (
+    (
+        "jetson-nano",
+        {"precision.int8.verdict": "works", "quantization.placement": "tensorrt"},
+        'precision.int8.verdict = "works"',
+        'device.gpu.compute_capability = "5.3"',
+    ),
+    (
+        "jetson-orin-nano",
+        {"device.gpu.compute_capability": "6.2"},
+        'precision.int8.verdict = "fast"',
+        'device.gpu.compute_capability = "6.2"',
+    ),
+    (
+        "jetson-nano",
+        {"device.gpu.compute_capability": "5.2"},
+        'precision.fp16.verdict = "fast"',
+        'device.gpu.compute_capability = "5.2"',
+    ),
+    ("jetson-nano", {"device.gpu": None}, 'runtime.name = "tensorrt"', "device.gpu = (absent)"),
+    (
+        "jetson-nano",
+        {"precision.default": "int8"},
+        'precision.default = "int8"',
+        'precision.int8.verdict = "refused"',
+    ),
+    ("jetson-nano", {"runtime.opset": 14}, "runtime.opset = 14", "runtime.max_opset = 13"),
+    ("jetson-nano", {"runtime.ir_version": 9}, "runtime.ir_version = 9", "runtime.max_ir_version = 8"),
+    ("jetson-nano", {"runtime.max_opset": 17}, "runtime.max_opset = 17", 'runtime.version = "8.2.1"'),
+    ("raspberry-pi-4", {"runtime.max_opset": 29}, "runtime.max_opset = 29", 'runtime.version = "1.32.0"'),
+    (
+        "raspberry-pi-4",
+        {"runtime.version": "1.19.2", "runtime.max_opset": 21},
+        "runtime.max_ir_version = 14",
+        'runtime.version = "1.19.2"',
+    ),
+    ("raspberry-pi-4", {"quantization": None}, "quantization = (absent)", 'precision.int8.verdict = "works"'),
+    (
+        "jetson-nano",
+        {"quantization.placement": "tensorrt"},
+        'quantization.placement = "tensorrt"',
+        'precision.int8.verdict = "refused"',
+    ),
+    (
+        "raspberry-pi-4",
+        {"quantization.placement": "tensorrt"},
+        'quantization.placement = "tensorrt"',
+        'runtime.name = "onnxruntime"',
+    ),
+    (
+        "raspberry-pi-4",
+        {"precision.fp16.verdict": "fast"},
+        'precision.fp16.verdict = "fast"',
+        "device.fp16_arithmetic = false",
+    ),
+    (
+        "raspberry-pi-4",
+        {"device.dot_product": True},
+        "device.dot_product = true",
+        'device.core = "Cortex-A72"',
+    ),
+    ("raspberry-pi-5", {"device.i8mm": True}, "device.i8mm = true", 'device.core = "Cortex-A76"'),
+    ("raspberry-pi-5", {"device.core": "Carmel"}, "device.dot_product = true", 'device.core = "Carmel"'),
+    (
+        "raspberry-pi-5",
+        {"runtime.execution_provider": "TensorrtExecutionProvider"},
+        'runtime.execution_provider = "TensorrtExecutionProvider"',
+        'runtime.name = "onnxruntime"',
+    ),
+    (
+        "jetson-nano",
+        {"benchmark.build_command": None, "benchmark.flags": None},
+        "benchmark.build_command = (absent)",
+        'runtime.name = "tensorrt"',
+    ),
+    (
+        "jetson-nano",
+        {"benchmark.build_command": "trtexec --onnx={model}"},
+        "benchmark.flags = ",
+        'benchmark.build_command = "trtexec --onnx={model}"',
+    ),
+    (
+        "raspberry-pi-5",
+        {"benchmark.time_command": "perf"},
+        'benchmark.time_command = "perf"',
+        'runtime.name = "onnxruntime"',
+    ),
+)
+
+
+@pytest.mark.parametrize(("name", "changes", "one", "other"), CONTRADICTIONS)
+def test_a_contradiction_names_the_file_and_both_fields(
+    edited: Edit, name: str, changes: dict[str, object], one: str, other: str
+) -> None:
+    """Two facts that cannot both be true end loading with both fields and their values."""
+    path = edited(name, changes)
+    with pytest.raises(ConfigError) as error:
+        load_target(str(path))
+    assert str(error.value).startswith(f"{path}: {one}")
+    assert f" contradicts {other}" in str(error.value)
+
+
+def test_a_core_that_nobody_listed_is_believed(edited: Edit) -> None:
+    """A new board needs no code: an unknown core's capabilities stand on their source alone."""
+    path = edited("raspberry-pi-5", {"device.core": "Cortex-A999", "device.i8mm": True})
+    assert load_target(str(path)).device.i8mm
