@@ -74,7 +74,9 @@ def _run_stage(settings: Settings, inputs: Mapping[Kind, StageResult], site: Sit
         task=site.task.digest,
         seed=site.plan.seed,
     )
-    with site.store.lock(key, lambda: site.progress.say(f"{name}: another run is making this result; waiting")):
+    with site.store.lock(
+        key, lambda: site.progress.say(f"{name}: another run is making this result; waiting")
+    ):
         found = site.store.find(key)
         if isinstance(found, Damage):
             site.progress.say(f"{name}: the stored result is damaged ({found.reason}) and is made again")

@@ -28,7 +28,7 @@ def judge(budgets: Budgets, *, size_bytes: int, drop_points: float, device: str)
     """
     return (
         _judged("size_kb", budgets.size_kb, size_bytes / 1000, "size of model.onnx, 1 kB = 1000 bytes"),
-        _judged("drop_points", budgets.drop_points, drop_points, "test accuracy of the teacher minus that of model.onnx"),
+        _judged("drop_points", budgets.drop_points, drop_points, "test accuracy of the teacher minus model.onnx's"),
         Judgement(
             budget="latency_ms",
             limit=budgets.latency_ms,

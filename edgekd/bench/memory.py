@@ -17,7 +17,7 @@ _STATUS: Final = Path("/proc/self/status")
 def peak_memory_bytes(model: Path) -> int:
     """Return how much the resident memory grows at most, from before *model* is loaded to after a few runs.
 
-    The interpreter and the libraries are not counted. Needs /proc (Linux); StageError where the process fails.
+    The interpreter and the libraries are not counted. Needs /proc (Linux). Raises StageError where that fails.
     """
     command = [sys.executable, "-m", "edgekd.bench.memory", str(model)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module

@@ -26,7 +26,9 @@ def command(  # noqa: PLR0913 - one for each option
     recipe: RecipeOption = None,
     assignments: SetOption = None,
     seed: SeedOption = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder of the bundle [default: edgekd-out/<target>].")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the bundle [default: edgekd-out/<target>].")
+    ] = None,
     store: Annotated[Path, typer.Option("--store", help="Folder of reusable results.")] = OUT / ".store",
     *,
     as_json: JsonOption = False,

@@ -14,7 +14,6 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="edgekd",
     help="Make a network small and fast for a named device, and prove what it costs and how well it works.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -34,20 +33,29 @@ def _show_version(value: bool) -> None:  # noqa: FBT001 - typer calls it with th
 
 @app.callback()
 def _options(
-    version: Annotated[  # noqa: ARG001 - handled by its callback
+    *,
+    version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
-    ] = False,  # noqa: FBT002 - a flag
+    ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Take the options that stand before a command; the version's callback has ended the program if it was asked."""
+    del version
 
 
 def main() -> None:
     """Run the command line; an expected failure is one sentence on the error stream and its exit code."""
     try:
-        app()
+        sys.exit(app(args=sys.argv[1:] or ["--help"], standalone_mode=False))
+    except typer.TyperException as error:
+        sys.stderr.write(f"edgekd: {error.format_message()} See --help.\n")
+        sys.exit(error.exit_code)
     except EdgekdError as error:
         sys.stderr.write(f"edgekd: {error}\n")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("\nedgekd: interrupted; the same command goes on from the last saved step.\n")
         sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,9 @@ from edgekd.core.errors import ConfigError
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(help="A folder that `edgekd compress` wrote.")], *, as_json: JsonOption = False
+    bundle: Annotated[Path, typer.Argument(help="A folder that `edgekd compress` wrote.")],
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """Print the report of a bundle."""
     path = bundle / ("report.json" if as_json else "report.md")

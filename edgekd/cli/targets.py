@@ -9,9 +9,11 @@ import typer
 from edgekd.cli.options import JsonOption
 from edgekd.targets import exported_precisions, load_target, target_file, target_names
 
-app = typer.Typer(help="List, show or check devices.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="List, show or check devices.", rich_markup_mode=None)
 
-NameArgument = Annotated[str, typer.Argument(help="A name from `edgekd targets list`, or the path of a TOML file.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="A name from `edgekd targets list`, or the path of a TOML file.")
+]
 
 
 @app.command("list")

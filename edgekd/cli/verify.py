@@ -1,4 +1,4 @@
-"""edgekd verify: is this bundle what was written, and does its model answer as it did?"""
+"""edgekd verify: that a bundle is what was written, and that its model answers as it did."""
 
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +11,9 @@ from edgekd.cli.options import JsonOption
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(help="A folder that `edgekd compress` wrote.")], *, as_json: JsonOption = False
+    bundle: Annotated[Path, typer.Argument(help="A folder that `edgekd compress` wrote.")],
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """Check every digest of a bundle, load its models and replay the golden inputs."""
     checked = import_module("edgekd.report.verify").verify(bundle)

@@ -7,8 +7,8 @@ from torch import Tensor
 def soft_target_loss(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
     """Return KL(teacher || student) of softened logits, averaged over the batch, times T squared.
 
-    Shapes: both (batch, classes). Both sides are softened with the same T; the sum goes over classes, the mean
-    over the batch only. T squared keeps the gradient's size when T changes (Hinton, Vinyals, Dean 2015,
+    Shapes: both (batch, classes). Both sides are softened with the same T; the sum goes over classes, the
+    mean over the batch only. T squared keeps the gradient's size when T changes (Hinton, Vinyals, Dean 2015,
     section 2).
     """
     student_log = F.log_softmax(student / temperature, dim=1)

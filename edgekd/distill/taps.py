@@ -47,7 +47,7 @@ class FeatureMatcher(nn.Module):
         self.adapter = nn.Conv2d(student_channels, teacher_channels, 1, bias=False)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Return the loss; the larger of the two maps (batch, channels, height, width) is pooled to the smaller."""
+        """Return the loss between two maps (batch, channels, height, width), pooled to the smaller size."""
         size = (min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3]))
         adapted = self.adapter(F.adaptive_avg_pool2d(student, size))
         return feature_loss(adapted, F.adaptive_avg_pool2d(teacher, size))

@@ -27,7 +27,8 @@ def choose(
 ) -> tuple[LayerChoice, ...]:
     """Return a choice for each linear and convolution layer of *module*, in its order.
 
-    The rank is the smallest multiple of *multiple* that keeps the part *energy* of the squared singular values.
+    The rank is the smallest multiple of *multiple* that keeps the part *energy* of the squared singular
+    values, and never above full rank.
     """
     return tuple(
         _choose_layer(path, layer, positions.get(path, 0), cost, energy=energy, multiple=multiple)
@@ -36,7 +37,7 @@ def choose(
     )
 
 
-def _choose_layer(  # noqa: PLR0913 - a layer, its work, its prices and two settings
+def _choose_layer(
     path: str, layer: nn.Module, positions: int, cost: CostModel, *, energy: float, multiple: int
 ) -> LayerChoice:
     """Return the choice for one layer."""

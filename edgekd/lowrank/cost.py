@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class CostModel(msgspec.Struct, frozen=True, kw_only=True):
-    """Three prices of a target: arithmetic (10^9 multiply-accumulates per second), what is written, a layer."""
+    """Three prices: arithmetic (in 10^9 multiply-accumulates per second), a written number, a layer."""
 
     gmacs_per_s: float
     ns_per_activation: float

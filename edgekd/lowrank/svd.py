@@ -8,7 +8,8 @@ from edgekd.networks.factor import factorize_layer
 
 def singular_values(layer: nn.Module) -> Tensor:
     """Return the singular values (largest first) of a linear or 1x1 convolution layer's matrix (out, in)."""
-    return torch.linalg.svdvals(matrix_of(layer))
+    values: Tensor = torch.linalg.svdvals(matrix_of(layer))
+    return values
 
 
 def rank_for_energy(values: Tensor, energy: float) -> int:
@@ -31,7 +32,7 @@ def truncated(layer: nn.Module, *, rank: int) -> nn.Sequential:
         _copy(pair[0], root.unsqueeze(1) * right[:rank])
         _copy(pair[1], left[:, :rank] * root)
         if isinstance(layer.bias, Tensor):
-            pair[1].bias.copy_(layer.bias)  # type: ignore[operator, union-attr]
+            pair[1].bias.copy_(layer.bias)  # type: ignore[operator]
     return pair
 
 

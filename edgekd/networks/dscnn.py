@@ -1,10 +1,12 @@
-"""The mobile student: depthwise-separable convolutions (Howard et al. 2017, arXiv 1704.04861) with shortcuts."""
+"""The mobile student: depthwise-separable convolutions (Howard et al. 2017, arXiv 1704.04861)."""
 
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
 
-def dscnn(*, classes: int, channels: int = 1, width: int = 32, blocks: int = 2, stem_stride: int = 2) -> nn.Module:
+def dscnn(
+    *, classes: int, channels: int = 1, width: int = 32, blocks: int = 2, stem_stride: int = 2
+) -> nn.Module:
     """Return a depthwise-separable network of two stages with 2x and 4x *width* channels, *blocks* each.
 
     Input (batch, channels, height, width), output (batch, classes).
@@ -21,7 +23,9 @@ class DepthwiseSeparableCNN(nn.Module):
         """Build the layers; see ``dscnn`` for the arguments."""
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(channels, width, 3, stride=stem_stride, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+            nn.Conv2d(channels, width, 3, stride=stem_stride, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
         )
         stages: list[nn.Module] = []
         before = width

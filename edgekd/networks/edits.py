@@ -53,7 +53,9 @@ def resizes_between(before: nn.Module, after: nn.Module) -> tuple[Resize, ...]:
     """
     old, new = dict(before.named_modules()), dict(after.named_modules())
     if old.keys() != new.keys():
-        message = f"module paths differ: {sorted(old.keys() ^ new.keys())}; only sizes may change between the two."
+        message = (
+            f"module paths differ: {sorted(old.keys() ^ new.keys())}; only sizes may change between the two."
+        )
         raise StageError(message)
     edits = (_resize_between(path, old[path], new[path]) for path in new)
     return tuple(edit for edit in edits if edit is not None)
@@ -75,7 +77,10 @@ def _submodule(module: nn.Module, path: str) -> nn.Module:
     try:
         return module.get_submodule(path)
     except AttributeError as error:
-        message = f"edit of '{path}': {type(module).__name__} has no such module; is this the factory it was cut from?"
+        message = (
+            f"edit of '{path}': {type(module).__name__} has no such module; "
+            "name the factory that the edits were made for."
+        )
         raise ConfigError(message) from error
 
 
@@ -107,7 +112,9 @@ def _resize_between(path: str, old: nn.Module, new: nn.Module) -> Resize | None:
 
 def _sizes(module: nn.Module) -> dict[str, Size]:
     """Return the attributes of *module* that are integers or tuples of integers."""
-    return {name: value for name, value in vars(module).items() if _is_size(value) and not name.startswith("_")}
+    return {
+        name: value for name, value in vars(module).items() if _is_size(value) and not name.startswith("_")
+    }
 
 
 def _is_size(value: Any) -> bool:  # noqa: ANN401 - an attribute of a user's module can be anything

@@ -63,7 +63,7 @@ def save_network(folder: Path, network: Network, module: nn.Module) -> None:
 
 
 def load_network(folder: Path) -> tuple[Network, nn.Module]:
-    """Return the network saved in *folder* and its module in evaluation mode, outputs bit-equal to the saved one's.
+    """Return the network saved in *folder* and its module in evaluation mode, which answers bit-equal.
 
     Nothing is unpickled. Raises ConfigError naming the file that is missing or does not fit.
     """
@@ -85,7 +85,7 @@ def read_structure(folder: Path) -> Network:
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Copy the tensors of a safetensors file into *module*; all of them, with equal shapes, or ConfigError."""
+    """Copy a safetensors file's tensors into *module*: all of them, with equal shapes, or ConfigError."""
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:

@@ -24,7 +24,9 @@ class ResNet(nn.Module):
         """Build the layers; see ``resnet`` for the arguments."""
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(channels, width, 3, stride=stem_stride, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+            nn.Conv2d(channels, width, 3, stride=stem_stride, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
         )
         stages: list[nn.Module] = []
         before = width

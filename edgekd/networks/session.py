@@ -13,9 +13,10 @@ from onnx import ModelProto
 from edgekd.core.errors import ConfigError
 
 Arithmetic = Literal["default", "reference", "arm64-kernels"]
-"""*reference*: node by node as ONNX defines it, exact for INT8 on any host. *arm64-kernels*: the optimizations
-that ONNX Runtime does on ARM64, where signed activations run in integer kernels; on an x86 CPU without VNNI the
-numbers of those kernels saturate, so accuracy is never judged with them. *default*: what an app gets here."""
+"""*reference*: node by node as ONNX defines it, exact for INT8 on any host. *arm64-kernels*: the
+optimizations that ONNX Runtime does on ARM64, where signed activations run in integer kernels; on an x86 CPU
+without VNNI the numbers of those kernels saturate, so accuracy is never judged with them. *default*: what an
+app gets here."""
 
 _QUIET: Final = 3
 _INTEGER_ACTIVATIONS: Final = "session.qdqisint8allowed"
@@ -58,8 +59,10 @@ def open_session(
         raise ConfigError(message) from error
 
 
-def answers(session: ort.InferenceSession, images: NDArray[np.float32], *, batch: int = 250) -> NDArray[np.float32]:
-    """Return the first output (n, ...) for *images* (n, ...), in batches, one by one where the file wants that."""
+def answers(
+    session: ort.InferenceSession, images: NDArray[np.float32], *, batch: int = 250
+) -> NDArray[np.float32]:
+    """Return the first output (n, ...) for *images* (n, ...), in batches of *batch* or as the file wants."""
     name = session.get_inputs()[0].name
     fixed = session.get_inputs()[0].shape[0]
     size = fixed if isinstance(fixed, int) else batch

@@ -21,9 +21,9 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 def select(scores: Sequence[Tensor], *, ratio: float, multiple: int, max_ratio: float) -> Selection:
     """Return which channels to remove so that the removed part of all channels comes closest to *ratio*.
 
-    *scores* holds one tensor (channels,) for each group. Channels leave a group in blocks that end on a multiple
-    of *multiple*: kernels work in such blocks, and 31 channels are slower than 32. Blocks of all groups compete
-    by their mean score. A group keeps at least one block, and loses at most *max_ratio*.
+    *scores* holds one tensor (channels,) for each group. Channels leave a group in blocks that end on a
+    multiple of *multiple*: kernels work in such blocks, and 31 channels are slower than 32. Blocks of all
+    groups compete by their mean score. A group keeps at least one block, and loses at most *max_ratio*.
     """
     total = sum(len(score) for score in scores)
     removed: dict[int, tuple[int, ...]] = {}

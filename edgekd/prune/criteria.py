@@ -14,10 +14,11 @@ CriterionName = Literal["l2", "l1"]
 
 
 def group_l2(group: ChannelGroup) -> Tensor:
-    """Return the sum of squares of each channel's weights, averaged over the coupled layers, mean 1 in the group.
+    """Return each channel's sum of squared weights, averaged over the coupled layers, mean 1 in the group.
 
-    Shape (channels,). A layer counts by its output rows or input columns, a norm by its gamma (the group norm of
-    DepGraph, Fang et al. 2023, arXiv 2301.12900, with p = 2). Dividing by the group's mean lets groups compete.
+    Shape (channels,). A layer counts by its output rows or input columns, a norm by its gamma (the group norm
+    of DepGraph, Fang et al. 2023, arXiv 2301.12900, with p = 2). Dividing by the group's mean lets groups
+    compete.
     """
     return _group_norm(group, power=2)
 

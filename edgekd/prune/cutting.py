@@ -25,12 +25,18 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prune(
-    module: nn.Module, example: Tensor, *, criterion: CriterionName, ratio: float, multiple: int, max_ratio: float
+    module: nn.Module,
+    example: Tensor,
+    *,
+    criterion: CriterionName,
+    ratio: float,
+    multiple: int,
+    max_ratio: float,
 ) -> tuple[Cut, ...]:
     """Remove channels from *module* in place and return what each group lost.
 
-    *example* (batch, ...) is real input. Raises StageError unless the cut module answers as the whole one does
-    with the same channels set to zero: groups that were found wrong would show here, before any training.
+    *example* (batch, ...) is real input. Raises StageError unless the cut module answers as the whole one
+    does with the same channels set to zero: groups that were found wrong show here, before any training.
     """
     groups = channel_groups(module, example)
     selection = select(
@@ -41,13 +47,17 @@ def prune(
         groups[position].cut(channels)
     _demand_equal(_answers(module, example), expected)
     return tuple(
-        Cut(group=group.name, before=group.channels, after=group.channels - len(selection.removed.get(position, ())))
+        Cut(
+            group=group.name,
+            before=group.channels,
+            after=group.channels - len(selection.removed.get(position, ())),
+        )
         for position, group in enumerate(groups)
     )
 
 
 def masked(module: nn.Module, groups: Sequence[ChannelGroup], selection: Selection) -> nn.Module:
-    """Return a copy of *module* in which nothing reads the selected channels: their weights as inputs are zero."""
+    """Return a copy of *module* whose layers have zero weights where they read the selected channels."""
     copied = copy.deepcopy(module)
     for position, channels in selection.removed.items():
         for member in groups[position].members:
@@ -82,7 +92,8 @@ def _demand_equal(found: Tensor, expected: Tensor) -> None:
     bound = TOLERANCE * max(1.0, expected.abs().max().item())
     if not difference <= bound:
         message = (
-            f"prune: removing channels changed the outputs by {difference:.2g} against zeroing them (bound {bound:.2g}): "
-            "the channel groups of this network were not found right; keep it whole with prune.ratio = 0."
+            f"prune: removing channels changed the outputs by {difference:.2g} against zeroing them "
+            f"(bound {bound:.2g}): the channel groups of this network were not found right; "
+            "keep it whole with prune.ratio = 0."
         )
         raise StageError(message)

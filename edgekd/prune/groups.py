@@ -25,7 +25,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class ChannelGroup(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """*channels* channels coupled over all *members*; *cut* removes those that are named by their root index."""
+    """*channels* channels coupled over all *members*; *cut* removes those named by their root index."""
 
     name: str
     channels: int

@@ -31,6 +31,6 @@ def calibrated_grids(simulation: SimulatedGraph, images: Tensor) -> Mapping[str,
         for start in range(0, len(images), BATCH):
             values = simulation.values(images[start : start + BATCH])
             for name in sources:
-                seen[name].append(thinned([values[name]], per_batch))
+                seen[name].append(thinned(values[name], per_batch))
     grids = {name: least_error_grid(torch.cat(seen[name]), symmetric=places.symmetric) for name in sources}
     return {value: grids[source] for value, source in places.scale_of.items()}

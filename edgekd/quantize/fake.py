@@ -1,6 +1,6 @@
 """Quantization in float: round to the integer grid and back, with a gradient that passes straight through."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import torch
@@ -10,6 +10,8 @@ LOW: Final = -128
 HIGH: Final = 127
 WEIGHT_LIMIT: Final = 127
 """Weights use -127..127, so that the grid is symmetric around zero."""
+WEIGHT_FLOOR: Final = 2.0**-16
+"""A channel's largest weight counts as at least this part of the tensor's largest."""
 BIAS_LIMIT: Final = 2**31 - 1
 
 
@@ -26,14 +28,15 @@ def fake_quantize(values: Tensor, scale: Tensor, zero_point: Tensor | float, low
     Gradient: 1 inside the range, 0 where a value was clamped (straight through, Bengio et al. 2013,
     arXiv 1308.3432). *scale* broadcasts against *values*. All arithmetic is float32, as in the runtimes.
     """
-    return _StraightThrough.apply(values, scale, zero_point, low, high)  # type: ignore[no-any-return, no-untyped-call]
+    rounded: Tensor = _StraightThrough.apply(values, scale, zero_point, low, high)  # type: ignore[no-untyped-call]
+    return rounded
 
 
 class _StraightThrough(torch.autograd.Function):
     """The forward and backward of ``fake_quantize``."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: torch.autograd.function.FunctionCtx,
         values: Tensor,
         scale: Tensor,
@@ -47,20 +50,21 @@ class _StraightThrough(torch.autograd.Function):
         return (clamped - zero_point) * scale
 
     @staticmethod
-    def backward(  # type: ignore[override]
-        ctx: torch.autograd.function.FunctionCtx, gradient: Tensor
-    ) -> tuple[Tensor, None, None, None, None]:
-        (inside,) = ctx.saved_tensors  # type: ignore[attr-defined]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:  # noqa: ANN401 - torch's
+        (inside,) = ctx.saved_tensors
         return gradient * inside, None, None, None, None
 
 
 def weight_scales(weight: Tensor, axis: int) -> Tensor:
-    """Return one scale for each index of *axis*: largest absolute value / 127; 1 for a channel of zeros.
+    """Return one scale for each index of *axis*: largest absolute value / 127; 1 where all weights are 0.
 
-    Shape: that of *weight* with every other axis 1, so that it broadcasts.
+    Shape: that of *weight* with every other axis 1, so that it broadcasts. A channel of almost no weight
+    (training leaves dead ones) takes the floor as its largest: its int32 bias, whose step is input scale times
+    weight scale, could not hold the trained bias otherwise.
     """
     others = [other for other in range(weight.ndim) if other != axis]
-    largest = weight.detach().abs().amax(others, keepdim=True)
+    magnitudes = weight.detach().abs()
+    largest = magnitudes.amax(others, keepdim=True).clamp(min=magnitudes.max() * WEIGHT_FLOOR)
     return torch.where(largest > 0, largest / WEIGHT_LIMIT, torch.ones_like(largest))
 
 

@@ -1,105 +1,116 @@
 """The quantized graph as ONNX: QuantizeLinear/DequantizeLinear pairs and real int8 weights."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgekd.quantize.fake import Grid, bias_scales, quantize_bias, quantize_weight
 from edgekd.quantize.placement import Places, Weight
 
 
-def write_qdq(model: ModelProto, places: Places, grids: dict[str, Grid]) -> ModelProto:
+def write_qdq(model: ModelProto, places: Places, grids: Mapping[str, Grid]) -> ModelProto:
     """Return a copy of the float graph *model* with Q/DQ at *places* on *grids* and int8 weights on disk.
 
-    Scales and zero points of activations are 0-d: shape (1,) keeps runtimes from fusing. A trained bias becomes
-    int32 where the runtime wants it so. The float weights that were replaced are gone from the file.
+    Scales and zero points of activations are 0-d: shape (1,) keeps runtimes from fusing. A trained bias
+    becomes int32 where the runtime wants it so. The float weights that were replaced are gone from the file.
+    Weights have zero points, though ONNX reads 0 where there are none: without them ONNX Runtime 1.32 leaves
+    Gemm in float and TensorRT 8.2 refuses the node. Equal zero points are one initializer.
     """
+    writer = _Writer(model.graph, places, grids)
+    for node in model.graph.node:
+        writer.add(node)
     quantized = ModelProto()
     quantized.CopyFrom(model)
-    graph = quantized.graph
-    constants = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
-    nodes: list[NodeProto] = []
-    written: set[str] = set()
-    for node in model.graph.node:
-        rewired = NodeProto()
-        rewired.CopyFrom(node)
-        for position, value in enumerate(node.input):
-            if node.name in places.readers.get(value, ()):
-                nodes.extend(_activation(graph, value, node.name, places, grids, written))
-                rewired.input[position] = _pair_name(value, node.name, places) + "_dq"
-        weight = places.weights.get(node.name)
-        if weight is not None:
-            nodes.extend(_weights(graph, rewired, weight, constants, places, grids, written))
-        nodes.append(rewired)
-    del graph.node[:]
-    graph.node.extend(nodes)
-    _drop_unused(graph)
+    del quantized.graph.node[:]
+    quantized.graph.node.extend(writer.nodes)
+    _replace_initializers(quantized.graph, writer.constants)
     return quantized
 
 
-def _pair_name(value: str, reader: str, places: Places) -> str:
-    """Return the name of the Q/DQ pair on *value*: one for all readers, or one for each."""
-    return f"{value}_for_{reader}" if places.dedicated and len(places.readers[value]) > 1 else value
+class _Writer:
+    """Nodes and constants of the quantized graph, as far as they are written: each pair and constant once."""
+
+    def __init__(self, graph: GraphProto, places: Places, grids: Mapping[str, Grid]) -> None:
+        """Start with no node and no constant."""
+        self._floats = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+        self._places = places
+        self._grids = grids
+        self._written: set[str] = set()
+        self.nodes: list[NodeProto] = []
+        self.constants: dict[str, TensorProto] = {}
+
+    def add(self, node: NodeProto) -> None:
+        """Write *node*, reading integers where it is placed so, after the Q/DQ nodes that it reads from."""
+        rewired = NodeProto()
+        rewired.CopyFrom(node)
+        for position, value in enumerate(node.input):
+            if node.name in self._places.readers.get(value, ()):
+                rewired.input[position] = self._activation(value, node.name)
+        weight = self._places.weights.get(node.name)
+        if weight is not None:
+            levels, scales = quantize_weight(_tensor(self._floats[weight.name]), weight.axis)
+            rewired.input[1] = self._dequantized(weight.name, levels.numpy(), scales.numpy(), weight.axis)
+            if weight.bias is not None and self._places.integer_bias:
+                rewired.input[2] = self._bias(node.name, weight, scales)
+        self.nodes.append(rewired)
+
+    def _activation(self, value: str, reader: str) -> str:
+        """Return what *reader* reads instead of *value*: the end of its own Q/DQ pair or of the common one."""
+        own = self._places.dedicated and len(self._places.readers[value]) > 1
+        name = f"{value}_for_{reader}" if own else value
+        if f"{name}_dq" not in self._written:
+            grid = self._grids[value]
+            scale = np.array(grid.scale, dtype=np.float32)
+            zero_point = np.array(grid.zero_point, dtype=np.int8)
+            constants = [
+                self._constant(f"{self._places.scale_of[value]}_scale", scale),
+                self._constant(f"zero_point_{grid.zero_point}", zero_point),
+            ]
+            self._write("QuantizeLinear", [value, *constants], f"{name}_q")
+            self._write("DequantizeLinear", [f"{name}_q", *constants], f"{name}_dq")
+        return f"{name}_dq"
+
+    def _bias(self, node: str, weight: Weight, scales: torch.Tensor) -> str:
+        """Return the dequantized int32 bias of *node*, whose step is input scale times weight scale."""
+        steps = bias_scales(self._grids[weight.input_value].scale, scales)
+        levels = quantize_bias(_tensor(self._floats[weight.bias or ""]), steps)
+        return self._dequantized(f"{node}_bias", levels.numpy(), steps.numpy(), 0)
+
+    def _dequantized(self, name: str, levels: NDArray[Any], scales: NDArray[Any], axis: int) -> str:
+        """Return constant integers as real numbers, one scale for each index of *axis*; zero points are 0."""
+        if f"{name}_dq" not in self._written:
+            inputs = [self._constant(f"{name}_q", levels), self._constant(f"{name}_scale", scales)]
+            if levels.dtype == np.int8:
+                zeros = np.zeros(scales.shape, dtype=np.int8)
+                inputs.append(self._constant(f"zero_points_{len(zeros)}", zeros))
+            self._write("DequantizeLinear", inputs, f"{name}_dq", axis=axis)
+        return f"{name}_dq"
+
+    def _write(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> None:  # noqa: ANN401
+        """Write a Q or DQ node; it needs no name, its output has one."""
+        self._written.add(output)
+        self.nodes.append(helper.make_node(op_type, inputs, [output], **attributes))
+
+    def _constant(self, name: str, array: NDArray[Any]) -> str:
+        """Write a constant, unless it is there already, and return its name."""
+        if name not in self.constants:
+            contiguous = np.ascontiguousarray(array).reshape(array.shape)
+            self.constants[name] = numpy_helper.from_array(contiguous, name)
+        return name
 
 
-def _activation(  # noqa: PLR0913 - the graph, one edge, and where and how it is rounded
-    graph: GraphProto, value: str, reader: str, places: Places, grids: dict[str, Grid], written: set[str]
-) -> Iterator[NodeProto]:
-    """Yield the Q/DQ pair on *value* for *reader*, unless it is there already."""
-    name = _pair_name(value, reader, places)
-    if name + "_dq" in written:
-        return
-    written.add(name + "_dq")
-    grid = grids[value]
-    scale = _constant(graph, f"{name}_scale", np.array(grid.scale, dtype=np.float32))
-    zero_point = _constant(graph, f"{name}_zero_point", np.array(grid.zero_point, dtype=np.int8))
-    yield helper.make_node("QuantizeLinear", [value, scale, zero_point], [f"{name}_q"], name=f"{name}_q")
-    yield helper.make_node("DequantizeLinear", [f"{name}_q", scale, zero_point], [f"{name}_dq"], name=f"{name}_dq")
+def _tensor(array: NDArray[Any]) -> torch.Tensor:
+    """Return a tensor of its own memory."""
+    return torch.from_numpy(np.array(array))
 
 
-def _weights(  # noqa: PLR0913 - the graph, one node, and where and how it is rounded
-    graph: GraphProto,
-    node: NodeProto,
-    weight: Weight,
-    constants: dict[str, np.ndarray],
-    places: Places,
-    grids: dict[str, Grid],
-    written: set[str],
-) -> Iterator[NodeProto]:
-    """Yield the DQ nodes of a weighted *node*'s weights and bias, and make it read them."""
-    levels, scales = quantize_weight(torch.from_numpy(np.array(constants[weight.name])), weight.axis)
-    node.input[1] = f"{weight.name}_dq"
-    if node.input[1] not in written:
-        written.add(node.input[1])
-        yield _dequantize(graph, weight.name, levels.numpy(), scales.numpy(), weight.axis)
-    if weight.bias is None or not places.integer_bias:
-        return
-    steps = bias_scales(grids[weight.input_value].scale, scales)
-    name = f"{weight.bias}_for_{node.name}"
-    node.input[2] = f"{name}_dq"
-    bias = quantize_bias(torch.from_numpy(np.array(constants[weight.bias])), steps)
-    yield _dequantize(graph, name, bias.numpy(), steps.numpy(), 0)
-
-
-def _dequantize(graph: GraphProto, name: str, levels: np.ndarray, scales: np.ndarray, axis: int) -> NodeProto:
-    """Return a DQ node over integer constants with one scale for each index of *axis* and zero points of 0."""
-    inputs = [_constant(graph, f"{name}_q", levels), _constant(graph, f"{name}_scale", scales)]
-    if levels.dtype == np.int8:
-        inputs.append(_constant(graph, f"{name}_zero_point", np.zeros(scales.shape, dtype=np.int8)))
-    return helper.make_node("DequantizeLinear", inputs, [f"{name}_dq"], name=f"{name}_dq", axis=axis)
-
-
-def _constant(graph: GraphProto, name: str, array: np.ndarray) -> str:
-    """Add an initializer and return its name."""
-    graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
-    return name
-
-
-def _drop_unused(graph: GraphProto) -> None:
-    """Remove the initializers that no node reads any more."""
+def _replace_initializers(graph: GraphProto, added: Mapping[str, TensorProto]) -> None:
+    """Put *added* behind the initializers of *graph* and drop, in place, those that no node reads any more."""
     read = {value for node in graph.node for value in node.input}
-    kept: list[TensorProto] = [i for i in graph.initializer if i.name in read]
+    kept = [i for i in (*graph.initializer, *added.values()) if i.name in read]
     del graph.initializer[:]
     graph.initializer.extend(kept)

@@ -1,6 +1,5 @@
 """Activation ranges: the clipping that loses least on real images."""
 
-from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -23,11 +22,11 @@ def least_error_grid(samples: Tensor, *, symmetric: bool) -> Grid:
     return min(grids, key=lambda grid: _squared_error(samples, grid))
 
 
-def thinned(parts: Sequence[Tensor], most: int) -> Tensor:
-    """Return at most *most* of all values in *parts*, evenly spaced, with their extremes kept."""
-    values = torch.cat([part.detach().flatten() for part in parts])
-    step = -(-values.numel() // most)
-    return torch.cat([values[::step], values.min().reshape(1), values.max().reshape(1)])
+def thinned(values: Tensor, most: int) -> Tensor:
+    """Return at most *most* of all *values* (any shape), evenly spaced, and the smallest and largest."""
+    flat = values.detach().flatten()
+    step = -(-flat.numel() // most)
+    return torch.cat([flat[::step], flat.min().reshape(1), flat.max().reshape(1)])
 
 
 def _grid(low: float, high: float, *, symmetric: bool) -> Grid:

@@ -1,12 +1,12 @@
 """An ONNX graph as a torch module that computes what the quantized graph will compute, and can be trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import ModelProto, NodeProto, numpy_helper
 from torch import Tensor, nn
 
 from edgekd.quantize.fake import (
@@ -26,19 +26,19 @@ from edgekd.quantize.placement import Places, Weight
 class SimulatedGraph(nn.Module):
     """The nodes of *model* run one by one in torch; weights and biases are parameters.
 
-    With *grids* (one for each activation in ``places.readers``), weights, biases and activations are rounded as
-    the runtime's integer kernels round them. Without, it is the float graph.
+    With *grids* (one for each activation in ``places.readers``), weights, biases and activations are rounded
+    as the runtime's integer kernels round them. Without, it is the float graph.
     """
 
     def __init__(self, model: ModelProto, places: Places) -> None:
-        """Take the graph's float weights as parameters, every other constant as it is. *model* is not changed."""
+        """Take the graph's float weights as parameters, every other constant as it is; *model* stays."""
         super().__init__()
         self.places = places
         self.grids: Mapping[str, Grid] | None = None
         self._nodes = [(node, _attributes(node)) for node in model.graph.node]
         self._input = model.graph.input[0].name
         self._output = model.graph.output[0].name
-        trained = {name for weight in places.weights.values() for name in (weight.name, weight.bias) if name}
+        trained = _trained(places)
         self._parameter_of: dict[str, str] = {}
         self._constants: dict[str, Tensor] = {}
         for position, initializer in enumerate(model.graph.initializer):
@@ -88,7 +88,7 @@ class SimulatedGraph(nn.Module):
         return rounded[name]
 
     def _weights(self, weight: Weight, grids: Mapping[str, Grid]) -> list[Tensor | None]:
-        """Return the rounded weights of a node and its bias, rounded too where the runtime's is an integer."""
+        """Return a node's rounded weights and its bias, rounded too where the runtime's is an integer."""
         values = self.initializer(weight.name)
         scales = weight_scales(values, weight.axis)
         rounded = fake_quantize(values, scales, 0.0, -WEIGHT_LIMIT, WEIGHT_LIMIT)
@@ -105,7 +105,7 @@ def trained_model(model: ModelProto, simulation: SimulatedGraph) -> ModelProto:
     """Return a copy of *model* with the weights and biases that *simulation* has now."""
     trained = ModelProto()
     trained.CopyFrom(model)
-    changed = {name for weight in simulation.places.weights.values() for name in (weight.name, weight.bias) if name}
+    changed = _trained(simulation.places)
     for initializer in trained.graph.initializer:
         if initializer.name in changed:
             array = simulation.initializer(initializer.name).detach().contiguous().numpy()
@@ -113,9 +113,9 @@ def trained_model(model: ModelProto, simulation: SimulatedGraph) -> ModelProto:
     return trained
 
 
-def float_constants(model: ModelProto) -> Sequence[TensorProto]:
-    """Return the float32 initializers of *model*."""
-    return [i for i in model.graph.initializer if i.data_type == TensorProto.FLOAT]
+def _trained(places: Places) -> set[str]:
+    """Return the initializers that training changes."""
+    return {name for weight in places.weights.values() for name in (weight.name, weight.bias) if name}
 
 
 def _attributes(node: NodeProto) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from edgekd.networks.session import answers, open_session
 from edgekd.pipeline import StageResult
 from edgekd.plan import Plan
 from edgekd.report.content import Report
-from edgekd.report.destination import check_destination
-from edgekd.report.manifest import MANIFEST, MANIFEST_FORMAT, FileFacts, Golden, Lineage, Manifest, Tensor
+from edgekd.report.destination import MANIFEST, check_destination
+from edgekd.report.manifest import MANIFEST_FORMAT, FileFacts, Golden, Lineage, Manifest, Tensor
 from edgekd.report.markdown import render
 from edgekd.stages.export import file_name
 from edgekd.stages.settings import Export
@@ -59,7 +59,10 @@ def write_bundle(out: Path, plan: Plan, task: Task, report: Report, results: Seq
 def _replacing(out: Path) -> Iterator[Path]:
     """Give a folder beside *out* to fill; at the end it takes *out*'s place, on an error nothing is left of it."""
     check_destination(out)
-    with disk_errors(out.parent), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+    with (
+        disk_errors(out.parent),
+        tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch,
+    ):
         new, old = Path(scratch) / "new", Path(scratch) / "old"
         new.mkdir()
         yield new
@@ -84,13 +87,13 @@ def _write_golden(folder: Path, task: Task, precision: PrecisionName) -> Golden:
     images = task.normalize(task.test.images[chosen])
     outputs = answers(open_session(folder / SHIPPED, arithmetic="reference"), images)
     buffer = io.BytesIO()
-    np.savez(buffer, **{task.input_name: images, task.output_name: outputs})
+    np.savez(buffer, allow_pickle=False, **{task.input_name: images, task.output_name: outputs})
     write_atomically(folder / GOLDEN, buffer.getvalue())
     tolerance = _RELATIVE_TOLERANCE[precision] * max(1.0, float(np.abs(outputs).max()))
     return Golden(file=GOLDEN, images=len(images), tolerance=tolerance)
 
 
-def _manifest(  # noqa: PLR0913 - the manifest names all that made the bundle
+def _manifest(
     plan: Plan, task: Task, export: Export, *, report: Report, results: Sequence[StageResult], golden: Golden
 ) -> Manifest:
     """Return the manifest without its list of files."""

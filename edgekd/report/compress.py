@@ -57,7 +57,13 @@ def _report(plan: Plan, task: Task, results: Sequence[StageResult], progress: Pr
     drop = shrink_of(stages[0], stages[-1]).drop_points
     budgets = judge(plan.budgets, size_bytes=shipped.size_bytes, drop_points=drop, device=target.title)
     return make_report(
-        plan, target, export, results=results, stages=stages, files=file_rows(export, measured), budgets=budgets
+        plan,
+        target,
+        export,
+        results=results,
+        stages=stages,
+        files=file_rows(export, measured),
+        budgets=budgets,
     )
 
 

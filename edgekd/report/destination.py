@@ -2,10 +2,13 @@
 
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from edgekd.core.disk import disk_errors
 from edgekd.core.errors import ConfigError
-from edgekd.report.manifest import MANIFEST
+
+MANIFEST: Final = "manifest.json"
+"""The file that makes a folder a bundle."""
 
 
 def check_destination(out: Path) -> None:

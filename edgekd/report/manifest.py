@@ -8,7 +8,6 @@ import msgspec
 from edgekd.targets import PrecisionName
 from edgekd.tasks.task import Preprocessing
 
-MANIFEST: Final = "manifest.json"
 MANIFEST_FORMAT: Final = 1
 
 

@@ -39,8 +39,10 @@ def ensures(_settings: Distill, _inputs: Inputs, out: Path, env: Env) -> None:
 def _train_with_features(student: nn.Module, teacher: nn.Module, settings: Distill, env: Env) -> None:
     """Train with the soft-target loss plus the weighted hint loss between two taps."""
     example = torch.zeros(2, *env.task.input_shape)
-    widths = (channels_at(student, settings.student_feature, example),
-              channels_at(teacher, settings.teacher_feature, example))
+    widths = (
+        channels_at(student, settings.student_feature, example),
+        channels_at(teacher, settings.teacher_feature, example),
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(env.seed)
         matcher = FeatureMatcher(*widths)

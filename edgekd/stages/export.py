@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+import msgspec
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from edgekd.core.disk import write_atomically
 from edgekd.core.errors import ParityError, StageError
 from edgekd.export.float16 import to_float16
 from edgekd.export.legalize import legalize
-from edgekd.export.shapes import fix_batch
+from edgekd.export.shapes import fix_batch, without_value_info
 from edgekd.networks.session import answers, open_session
 from edgekd.stages.result import read_graph
 from edgekd.stages.settings import Export
@@ -27,19 +28,29 @@ _MATRIX_OPERATORS: Final = frozenset({"Conv", "Gemm", "MatMul", "FusedConv", "Fu
 _QUANTIZE_OPERATORS: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
-class Form:
-    """How one precision is made, and how far its answers may be from those of its source."""
+class Form(msgspec.Struct, frozen=True, kw_only=True):
+    """How one precision is made, and how far its answers may be from those of its *source*.
 
-    def __init__(self, source: Kind, convert: Callable[[ModelProto], ModelProto], top1: float, drift: float) -> None:
-        """*top1*: least agreement. *drift*: largest difference of a logit, relative to the largest logit."""
-        self.source, self.convert, self.top1, self.drift = source, convert, top1, drift
+    *top1*: least part of images with the same class. *drift*: largest difference of a logit, relative to the
+    largest logit.
+    """
+
+    source: Kind
+    convert: Callable[[ModelProto], ModelProto]
+    top1: float
+    drift: float
+
+
+def _as_it_is(graph: ModelProto) -> ModelProto:
+    """Return *graph*."""
+    return graph
 
 
 FORMS: Final[Mapping[PrecisionName, Form]] = MappingProxyType(
     {
-        "fp32": Form("student", lambda graph: graph, 1.0, 1e-4),
-        "fp16": Form("student", to_float16, 0.99, 2e-2),
-        "int8": Form("quantized", lambda graph: graph, 0.999, 1e-1),
+        "fp32": Form(source="student", convert=_as_it_is, top1=1.0, drift=1e-4),
+        "fp16": Form(source="student", convert=to_float16, top1=0.99, drift=2e-2),
+        "int8": Form(source="quantized", convert=_as_it_is, top1=1.0, drift=1e-4),
     }
 )
 
@@ -77,7 +88,7 @@ def ensures(settings: Export, inputs: Inputs, out: Path, env: Env) -> None:
 def as_shipped(graph: ModelProto, precision: PrecisionName, settings: Export) -> ModelProto:
     """Return a canonical *graph* in one precision, for one image at a time, at the target's opset and IR version."""
     converted = FORMS[precision].convert(fix_batch(graph))
-    return legalize(converted, opset=settings.opset, ir_version=settings.ir_version)
+    return without_value_info(legalize(converted, opset=settings.opset, ir_version=settings.ir_version))
 
 
 def file_name(precision: PrecisionName) -> str:
@@ -144,7 +155,7 @@ def _ensure_agreement(precision: PrecisionName, agreement: Mapping[str, float], 
     form = FORMS[precision]
     if agreement["top1"] < form.top1 or not agreement["largest_relative_drift"] <= form.drift:
         message = (
-            f"{path}: agrees with its source on {agreement['top1']:.2%} of the validation images, logits differ by up to "
-            f"{agreement['largest_relative_drift']:.2g}; expected {form.top1:.1%} and {form.drift:g}."
+            f"{path}: agrees with its source on {agreement['top1']:.2%} of the validation images, logits differ by up "
+            f"to {agreement['largest_relative_drift']:.2g}; expected {form.top1:.1%} and {form.drift:g}."
         )
         raise ParityError(message)

@@ -52,5 +52,3 @@ def _measured(path: Path, task: Task, latency: Latency) -> Measured:
         peak_memory_bytes=peak_memory_bytes(path),
         latency=latency,
     )
-
-

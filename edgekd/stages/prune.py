@@ -33,10 +33,15 @@ def run(settings: Prune, inputs: Inputs, out: Path, env: Env) -> Record:
     )
     before, after = sum(cut.before for cut in cuts), sum(cut.after for cut in cuts)
     if before == after:
-        env.progress.say(f"prune: no group can lose a block of {settings.multiple} channels; nothing was removed")
+        env.progress.say(
+            f"prune: no group can lose a block of {settings.multiple} channels; nothing was removed"
+        )
     recover("prune", student, teacher, settings, env)
     record = save_result(out, network.edited(*resizes_between(whole, student)), student, env)
-    return record | {"groups": msgspec.to_builtins(cuts), "removed_ratio": 1 - after / before if before else 0.0}
+    return record | {
+        "groups": msgspec.to_builtins(cuts),
+        "removed_ratio": 1 - after / before if before else 0.0,
+    }
 
 
 def ensures(settings: Prune, inputs: Inputs, out: Path, env: Env) -> None:
@@ -46,7 +51,10 @@ def ensures(settings: Prune, inputs: Inputs, out: Path, env: Env) -> None:
     for (path, before), (_, after) in zip(whole.named_parameters(), cut.named_parameters(), strict=True):
         for old, new in zip(before.shape, after.shape, strict=True):
             if new > old or (new != old and new % settings.multiple):
-                message = f"prune: {path} went from {old} to {new} channels; expected fewer, in blocks of {settings.multiple}."
+                message = (
+                    f"prune: {path} went from {old} to {new} channels; "
+                    f"expected fewer, in blocks of {settings.multiple}."
+                )
                 raise StageError(message)
     ensure_better_than_chance(out, env.task, "prune")
     ensure_same_answers(out, env.task)

@@ -35,5 +35,5 @@ def run_of(name: str, env: Env) -> Run:
 def frozen(teacher: nn.Module) -> nn.Module:
     """Return *teacher* set to evaluation, its parameters without gradients."""
     for parameter in teacher.eval().parameters():
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad = False
     return teacher

@@ -52,7 +52,7 @@ def ensure_same_answers(out: Path, task: Task) -> None:
     difference = float(np.abs(found - expected).max())
     bound = TOLERANCE * max(1.0, float(np.abs(expected).max()))
     if not difference <= bound:
-        message = f"{out}: torch and ONNX Runtime differ by {difference:.2g} in a logit; at most {bound:.2g} was expected."
+        message = f"{out}: torch and ONNX Runtime differ by {difference:.2g} in a logit; expected at most {bound:.2g}."
         raise ParityError(message)
 
 

@@ -86,7 +86,9 @@ class Distill(Settings, Recovery, frozen=True, kw_only=True, forbid_unknown_fiel
 class Prune(Settings, Recovery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Remove the part *ratio* of all channels in blocks of *multiple*, then recover."""
 
-    stage: ClassVar[Declaration] = Declaration(name="prune", version=1, takes=("teacher", "student"), gives="student")
+    stage: ClassVar[Declaration] = Declaration(
+        name="prune", version=1, takes=("teacher", "student"), gives="student"
+    )
 
     ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.25
     max_ratio: Annotated[float, Meta(gt=0, lt=1)] = 0.75
@@ -99,6 +101,7 @@ class Prune(Settings, Recovery, frozen=True, kw_only=True, forbid_unknown_fields
     def for_target(cls, target: Target) -> dict[str, Any]:
         """Return the channel multiple that the target's kernels like."""
         return {"multiple": target.channels.multiple}
+
 
 class FactorizeLayers(Settings, Recovery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Split linear and 1x1 convolution layers whose estimated cost falls, keeping *energy*, then recover."""
@@ -174,7 +177,9 @@ class Export(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Measure(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Time the files on this host; with one thread, so that the numbers of two hosts can be compared."""
 
-    stage: ClassVar[Declaration] = Declaration(name="measure", version=1, takes=("models",), gives="measurements")
+    stage: ClassVar[Declaration] = Declaration(
+        name="measure", version=1, takes=("models",), gives="measurements"
+    )
 
     threads: Annotated[int, Meta(ge=1, le=256)] = 1
     warmup_runs: Count = 50
@@ -188,4 +193,3 @@ STAGE_SETTINGS: Final[Mapping[str, type[Settings]]] = MappingProxyType(
     }
 )
 """Every stage in the order of the flow. ``measure`` comes last and is never stored."""
-

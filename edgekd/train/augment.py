@@ -12,7 +12,8 @@ from edgekd.train.training import Training
 def augment(images: Tensor, training: Training, generator: torch.Generator) -> Tensor:
     """Return *images* each shifted, turned, scaled and sheared at random, within the bounds of *training*.
 
-    Shape (batch, channels, height, width) in and out; bilinear; what comes in from outside repeats the border.
+    Shape (batch, channels, height, width) in and out; bilinear; what comes in from outside repeats the
+    border.
     With every bound 0 the images come back as they are.
     """
     if not any((training.shift, training.rotation, training.scale, training.shear)):

@@ -46,7 +46,9 @@ class Batches(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 def training_batches(task: Task, training: Training, *, seed: int) -> Batches:
     """Return the batches of *task*'s training split; ConfigError where not even one is full."""
     if len(task.train) < training.batch_size:
-        message = f"batch_size: {training.batch_size}; the task has {len(task.train)} training images: take fewer."
+        message = (
+            f"batch_size: {training.batch_size}; the task has {len(task.train)} training images: take fewer."
+        )
         raise ConfigError(message)
     return Batches(split=task.train, preprocessing=task.preprocessing, training=training, seed=seed)
 

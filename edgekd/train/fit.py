@@ -28,11 +28,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     progress: Progress
     checkpoint: Path
-    save_every_s: float = 3.0
+    save_every_s: float = 1.0
 
 
 def fit(module: nn.Module, loss: Loss, batches: Batches, run: Run) -> None:
-    """Change the parameters of *module* in place to make *loss* small over *batches*; ends in evaluation mode.
+    """Change *module*'s parameters in place to make *loss* small over *batches*; ends in evaluation mode.
 
     Continues from the run's checkpoint where there is one; the weights at the end are the same, bit for bit,
     however often the run was cut. Raises StageError when the loss is no longer a finite number.
@@ -67,7 +67,7 @@ def l1_penalty(module: nn.Module) -> Tensor:
     return torch.stack(weights).sum() if weights else torch.zeros(())
 
 
-def _steps(  # noqa: PLR0913 - the loop needs all of them
+def _steps(
     module: nn.Module, loss: Loss, batches: Batches, run: Run, *, optimizer: torch.optim.SGD, start: int
 ) -> None:
     """Run the steps from *start* to the end, saving on the way and after the last."""

@@ -1,0 +1,75 @@
+"""What a run that was cut leaves behind is enough to end with the same files."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from commands import TINY, compress_command, model_bytes
+
+TARGET = "raspberry-pi-4"
+STAGES = ("teach", "distill", "prune", "factorize", "quantize", "export")
+DEADLINE_S = 120
+
+
+def run_until(command: list[str], line: str, *, settle_s: float, send: signal.Signals) -> tuple[int, str]:
+    """Start *command*, send it a signal *settle_s* after *line* appears; return its exit code and what it said."""
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    said = []
+    for text in process.stderr:
+        said.append(text)
+        if text.startswith(line):
+            break
+    time.sleep(settle_s)
+    process.send_signal(send)
+    said.extend(process.stderr)
+    return process.wait(DEADLINE_S), "".join(said)
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_every_stage_ends_with_the_bytes_of_one_that_was_not(
+    tmp_path: Path, bundle_of: Callable[[str], Path]
+) -> None:
+    """SIGKILL at any moment costs time, never the result: the model files are equal to the last bit."""
+    expected = model_bytes(bundle_of(TARGET))
+    command = compress_command(TARGET, out=tmp_path / "out", store=tmp_path / "store")
+    for number, stage in enumerate(STAGES):
+        code, said = run_until(
+            command, f"[{number + 1}/{len(STAGES)}] {stage}", settle_s=1.5, send=signal.SIGKILL
+        )
+        assert code == -signal.SIGKILL, said
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert model_bytes(tmp_path / "out") == expected
+
+
+@pytest.mark.slow
+def test_training_continues_from_the_last_saved_step(tmp_path: Path) -> None:
+    """A run killed inside training says at which step the next one goes on."""
+    command = compress_command(
+        TARGET, out=tmp_path / "out", store=tmp_path / "store", settings=(*TINY, "teach.epochs=40")
+    )
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    began = time.monotonic()
+    while not list((tmp_path / "store" / "scratch").glob("*/progress/training.safetensors")):
+        assert time.monotonic() - began < DEADLINE_S
+        time.sleep(0.05)
+    process.kill()
+    process.wait(DEADLINE_S)
+    code, said = run_until(command, "teach: continues from step", settle_s=0, send=signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert "teach: continues from step" in said
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_in_one_sentence_and_a_store_that_goes_on(tmp_path: Path) -> None:
+    """An interrupt says what to do, leaves no traceback and no half-written bundle."""
+    command = compress_command(TARGET, out=tmp_path / "out", store=tmp_path / "store")
+    code, said = run_until(command, "teach: 0/", settle_s=0.5, send=signal.SIGINT)
+    assert code == 130
+    assert "goes on from the last saved step" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()

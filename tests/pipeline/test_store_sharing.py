@@ -1,0 +1,69 @@
+"""One store for many runs: stages are shared, damage is found, two runs at once do not hurt each other."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from commands import TINY, compress_command, model_bytes
+
+
+@pytest.mark.slow
+def test_a_second_target_reuses_every_stage_whose_numbers_agree(
+    tmp_path: Path, shared_store: Path, bundle_of: Callable[[str], Path]
+) -> None:
+    """Teach, distill and prune depend on no fact in which the two devices differ, so they come from the store."""
+    bundle_of("jetson-nano")
+    command = compress_command("raspberry-pi-5", out=tmp_path / "out", store=shared_store)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "out" / "report.json").read_text())["stages"]
+    assert {
+        row["stage"]: row["was_reused"] for row in rows if row["stage"] in {"teach", "distill", "prune"}
+    } == {
+        "teach": True,
+        "distill": True,
+        "prune": True,
+    }
+
+
+@pytest.mark.slow
+def test_a_damaged_result_is_said_and_made_again(
+    tmp_path: Path, shared_store: Path, bundle_of: Callable[[str], Path]
+) -> None:
+    """A stored file that changed by one byte is never used: the stage runs again and gives the same bundle."""
+    expected = model_bytes(bundle_of("jetson-nano"))
+    store = tmp_path / "store"
+    shutil.copytree(shared_store, store)
+    lineage = json.loads((bundle_of("jetson-nano") / "manifest.json").read_text())["lineage"]
+    key = next(entry["key"] for entry in lineage if entry["stage"] == "export")
+    damaged = store / "objects" / key[:2] / key / "model.fp16.onnx"
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    command = compress_command("jetson-nano", out=tmp_path / "out", store=store)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "export: the stored result is damaged" in done.stderr
+    assert model_bytes(tmp_path / "out") == expected
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_share_the_work_of_one_store(tmp_path: Path) -> None:
+    """Of two equal runs started together, each stage is made by one and found by the other; both end well."""
+    settings = (*TINY, "prune.ratio=0")
+    commands = [
+        compress_command("jetson-nano", out=tmp_path / name, store=tmp_path / "store", settings=settings)
+        for name in ("first", "second")
+    ]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for command in commands
+    ]
+    said = [process.communicate(timeout=200)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert model_bytes(tmp_path / "first") == model_bytes(tmp_path / "second")
+    for stage in ("teach", "distill", "factorize", "export"):
+        assert sum(f"{stage}: found in the store" in text for text in said) == 1, stage
