@@ -74,9 +74,7 @@ def _run_stage(settings: Settings, inputs: Mapping[Kind, StageResult], site: Sit
         task=site.task.digest,
         seed=site.plan.seed,
     )
-    with site.store.lock(
-        key, lambda: site.progress.say(f"{name}: another run is making this result; waiting")
-    ):
+    with site.store.lock(key, lambda: site.progress.say(f"{name}: another run is making this result; waiting")):
         found = site.store.find(key)
         if isinstance(found, Damage):
             site.progress.say(f"{name}: the stored result is damaged ({found.reason}) and is made again")
@@ -108,6 +106,4 @@ def _make(settings: Settings, inputs: Mapping[Kind, StageResult], key: str, site
     stage = STAGES[settings.stage.name]
     record = stage.run(settings, folders, out, env)
     stage.ensures(settings, folders, out, env)
-    return site.store.commit(
-        key, {"result": record, "seconds": time.monotonic() - began, "was_resumed": was_resumed}
-    )
+    return site.store.commit(key, {"result": record, "seconds": time.monotonic() - began, "was_resumed": was_resumed})

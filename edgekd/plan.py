@@ -8,10 +8,12 @@ from typing import Any, Final
 import msgspec
 import tomli_w
 
+from edgekd.core.digest import file_digest, json_digest
 from edgekd.core.errors import ConfigError
 from edgekd.core.strict import convert, read_toml, suggestion
-from edgekd.stages.settings import STAGE_SETTINGS, Export, Kind, Measure, Prune, Settings
-from edgekd.targets import Budgets, Target, exported_precisions, load_target, refusal, shipped_precision
+from edgekd.networks.layout import STRUCTURE, WEIGHTS
+from edgekd.stages.settings import STAGE_SETTINGS, Export, Kind, Measure, Prune, Settings, Teach
+from edgekd.targets import Budgets, Target, exported_precisions, load_target, refusal, shipped_precision, why_refused
 
 TASKS: Final = ("digits",)
 _HEADER: Final = ("target", "task", "seed")
@@ -72,20 +74,18 @@ def make_plan(target: str | None, recipe: Mapping[str, Any], *, seed: int | None
         message = f"{where}: task: '{task}' given; {suggestion(task, TASKS)}"
         raise ConfigError(message)
     facts = load_target(name)
-    resolved = {
-        stage: _settings(stage, facts, dict(recipe.get(stage, {})), where) for stage in STAGE_SETTINGS
-    }
+    resolved = {stage: _settings(stage, facts, dict(recipe.get(stage, {})), where) for stage in STAGE_SETTINGS}
     export, measure = resolved["export"], resolved["measure"]
     assert isinstance(export, Export)  # noqa: S101 - the table says so
     assert isinstance(measure, Measure)  # noqa: S101 - the table says so
     _check_export(export, facts)
     stages, notes = _active(resolved, export, facts)
     _check_wiring(stages)
-    budgets = convert(msgspec.to_builtins(facts.budgets) | dict(recipe.get("budgets", {})), Budgets, where=f"{where}: budgets")
-    chosen = seed if seed is not None else header.seed or 0
-    return Plan(
-        target=name, task=task, seed=chosen, stages=stages, measure=measure, budgets=budgets, notes=notes
+    budgets = convert(
+        msgspec.to_builtins(facts.budgets) | dict(recipe.get("budgets", {})), Budgets, where=f"{where}: budgets"
     )
+    chosen = seed if seed is not None else header.seed or 0
+    return Plan(target=name, task=task, seed=chosen, stages=stages, measure=measure, budgets=budgets, notes=notes)
 
 
 def plan_to_toml(plan: Plan) -> str:
@@ -145,10 +145,28 @@ def _settings(stage: str, target: Target, given: Tables, where: str) -> Settings
         asked = given.pop("precision", "auto")
         fields["precision"] = shipped_precision(target, asked)
         fields["variants"] = _variants(target, asked)
+    if kind is Teach and given.get("given"):
+        found = fields["given_sha256"] = _digest_of_network(Path(str(given["given"])))
+        if given.get("given_sha256", found) != found:
+            message = (
+                f"{where}: teach.given: {given['given']}: is another network than the one this recipe was made with."
+            )
+            raise ConfigError(message)
     for name, value in given.items():
         default = msgspec.to_builtins(_default(kind, name))
         fields[name] = default | value if isinstance(default, dict) and isinstance(value, dict) else value
     return convert(fields, kind, where=f"{where}: {stage}")
+
+
+def _digest_of_network(folder: Path) -> str:
+    """Return the digest of a saved network; ConfigError where a file of it is missing."""
+    digests = {}
+    for name in (STRUCTURE, WEIGHTS):
+        if not (folder / name).is_file():
+            message = f"teach.given: {folder / name}: no such file; expected a folder with {STRUCTURE} and {WEIGHTS}."
+            raise ConfigError(message)
+        digests[name] = file_digest(folder / name)
+    return json_digest(digests)
 
 
 def _variants(target: Target, asked: str) -> tuple[str, ...]:
@@ -171,9 +189,14 @@ def _check_export(export: Export, target: Target) -> None:
         if reason is not None:
             raise ConfigError(reason)
     if export.precision not in export.variants:
-        message = f'export.variants: {list(export.variants)}; expected to hold the shipped precision "{export.precision}".'
+        message = (
+            f'export.variants: {list(export.variants)}; expected to hold the shipped precision "{export.precision}".'
+        )
         raise ConfigError(message)
-    limits = (("opset", export.opset, target.runtime.max_opset), ("ir_version", export.ir_version, target.runtime.max_ir_version))
+    limits = (
+        ("opset", export.opset, target.runtime.max_opset),
+        ("ir_version", export.ir_version, target.runtime.max_ir_version),
+    )
     for field, value, most in limits:
         if value > most:
             message = (
@@ -192,9 +215,9 @@ def _active(
     if isinstance(prune, Prune) and prune.ratio == 0:
         reasons["prune"] = "prune: left out, its ratio is 0"
     if "int8" not in export.variants:
-        refused = refusal(target, "int8")
-        why = refused or f"no INT8 file is asked for (export.variants = {list(export.variants)})"
-        reasons["quantize"] = f"quantize: left out; {why}"
+        refused = why_refused(target, "int8")
+        why = f"INT8 is refused: {refused}" if refused else f"export.variants = {list(export.variants)} holds no INT8"
+        reasons["quantize"] = f"quantize: left out, {why}"
     stages = tuple(s for name, s in resolved.items() if name not in reasons and not isinstance(s, Measure))
     return stages, tuple(reasons.values())
 

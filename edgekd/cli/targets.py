@@ -11,9 +11,7 @@ from edgekd.targets import exported_precisions, load_target, target_file, target
 
 app = typer.Typer(help="List, show or check devices.", rich_markup_mode=None)
 
-NameArgument = Annotated[
-    str, typer.Argument(help="A name from `edgekd targets list`, or the path of a TOML file.")
-]
+NameArgument = Annotated[str, typer.Argument(help="A name from `edgekd targets list`, or the path of a TOML file.")]
 
 
 @app.command("list")

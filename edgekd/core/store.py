@@ -54,9 +54,7 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def result_key(
-    *, stage: str, version: int, config: object, inputs: Mapping[str, str], task: str, seed: int
-) -> str:
+def result_key(*, stage: str, version: int, config: object, inputs: Mapping[str, str], task: str, seed: int) -> str:
     """Return the name of a result: 64 hexadecimal digits over everything that can change it.
 
     *config* is a msgspec struct or anything JSON can say; *inputs* are the keys of the results it takes, by

@@ -16,9 +16,7 @@ def soft_target_loss(student: Tensor, teacher: Tensor, *, temperature: float) ->
     return F.kl_div(student_log, teacher_log, reduction="batchmean", log_target=True) * temperature**2
 
 
-def distillation_loss(
-    student: Tensor, teacher: Tensor, labels: Tensor, *, temperature: float, alpha: float
-) -> Tensor:
+def distillation_loss(student: Tensor, teacher: Tensor, labels: Tensor, *, temperature: float, alpha: float) -> Tensor:
     """Return ``(1 - alpha) * cross-entropy + alpha * soft_target_loss``.
 
     Shapes: logits (batch, classes), labels (batch,). With alpha 1 the labels do not count.

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
 from edgekd.core.errors import ConfigError
-from edgekd.core.strict import nearest
+from edgekd.core.strict import suggestion
 from edgekd.distill.losses import feature_loss
 
 
@@ -20,8 +20,8 @@ def tap(module: nn.Module, path: str) -> Iterator[list[Tensor]]:
     """
     modules = dict(module.named_modules())
     if path not in modules:
-        hint = nearest(path, tuple(name for name in modules if name))
-        message = f"feature path '{path}': {type(module).__name__} has no such module; did you mean '{hint}'?"
+        hint = suggestion(path, filter(None, modules))
+        message = f"feature path '{path}': {type(module).__name__} has no such module; {hint}"
         raise ConfigError(message)
     seen: list[Tensor] = []
 

@@ -80,8 +80,7 @@ def _is_default(attribute: ir.Attr, schema: defs.OpSchema) -> bool:
     if declared is None or declared.default_value.type == onnx.AttributeProto.UNDEFINED:
         return False
     return bool(
-        helper.get_attribute_value(ir.to_proto(attribute))
-        == helper.get_attribute_value(declared.default_value)
+        helper.get_attribute_value(ir.to_proto(attribute)) == helper.get_attribute_value(declared.default_value)
     )
 
 

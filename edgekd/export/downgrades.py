@@ -47,9 +47,7 @@ def pad_every_axis(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None
         return None
     axes, pads, dims = constant_of(node, 3), constant_of(node, 1), known_dims(input_of(node, 0))
     if axes is None or pads is None or dims is None:
-        raise refusal(
-            node, "its axes, pads or rank are only known when the network runs", "write them as constants"
-        )
+        raise refusal(node, "its axes, pads or rank are only known when the network runs", "write them as constants")
     spread = np.zeros((2, len(dims)), np.int64)
     spread[:, [int(axis) for axis in axes.flat]] = pads.reshape(2, -1)
     inputs = [input_of(node, 0), new.constant(spread.reshape(-1), "pads"), optional_input(node, 2)]
@@ -65,9 +63,7 @@ def sizes_of_parts(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None
     dims = known_dims(source)
     length = None if dims is None else dims[axis]
     if length is None:
-        raise refusal(
-            node, f"the size of axis {axis} is only known when the network runs", "split a fixed axis"
-        )
+        raise refusal(node, f"the size of axis {axis} is only known when the network runs", "split a fixed axis")
     part = -(-length // count)
     sizes = np.array([part] * (count - 1) + [length - part * (count - 1)], np.int64)
     return new.several("Split", [source, new.constant(sizes, "split")], count, axis=axis)
@@ -81,9 +77,7 @@ def without(defaults: Mapping[str, Attribute | None]) -> Rule:
         for name in defaults.keys() & attributes.keys():
             if attributes.pop(name) != defaults[name]:
                 reason = f"{name} = {node.attributes[name].value!r} has no older form"
-                raise refusal(
-                    node, reason, f"use {name} = {defaults[name]!r}" if defaults[name] else "leave it out"
-                )
+                raise refusal(node, reason, f"use {name} = {defaults[name]!r}" if defaults[name] else "leave it out")
         if len(attributes) == len(node.attributes):
             return None
         return new.several(node.op_type, node.inputs, len(node.outputs), **attributes)

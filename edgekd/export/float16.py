@@ -123,9 +123,7 @@ def _set_output_type(node: ir.Node) -> None:
     if attribute == "value":
         tensor = node.attributes.get_tensor("value", None)
         array = np.zeros(1, np.float32) if tensor is None else tensor.numpy()
-        node.attributes.add(
-            ir.AttrTensor("value", ir.tensor(_half(array, f"the value of node {node.name!r}")))
-        )
+        node.attributes.add(ir.AttrTensor("value", ir.tensor(_half(array, f"the value of node {node.name!r}"))))
     else:
         node.attributes.add(ir.AttrInt64(attribute, HALF.value))
 
@@ -150,9 +148,7 @@ def _half(array: npt.NDArray[np.generic], what: str) -> npt.NDArray[np.float16]:
         raise ConfigError(message)
     half = single.astype(np.float16)
     if single.size == 1 and single.any() and not half.any():
-        message = (
-            f"{what} is {single.item():g}, which is zero in float16; enlarge it or choose precision fp32."
-        )
+        message = f"{what} is {single.item():g}, which is zero in float16; enlarge it or choose precision fp32."
         raise ConfigError(message)
     return half
 

@@ -102,7 +102,5 @@ def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
         checker.check_model(model, full_check=True)
         return shapes.infer(model)
     except (checker.ValidationError, shape_inference.InferenceError) as error:
-        message = (
-            f"graph {model.graph.name!r} is not valid ONNX of opset {model.opset_import[0].version}: {error}"
-        )
+        message = f"graph {model.graph.name!r} is not valid ONNX of opset {model.opset_import[0].version}: {error}"
         raise StageError(message) from error

@@ -58,9 +58,7 @@ def rewrite(model: ir.Model, rule: Rule) -> None:
             continue
         for constant in replacement.tape.initializers:
             node.graph.register_initializer(constant)
-        ir.convenience.replace_nodes_and_values(
-            node.graph, node, [node], replacement.tape.nodes, node.outputs, outputs
-        )
+        ir.convenience.replace_nodes_and_values(node.graph, node, [node], replacement.tape.nodes, node.outputs, outputs)
 
 
 def constant_of(node: ir.Node, index: int) -> Array | None:
@@ -74,9 +72,7 @@ def constant_of(node: ir.Node, index: int) -> Array | None:
 def input_of(node: ir.Node, index: int) -> ir.Value:
     """Return input *index* of *node*, which the operator demands."""
     if index >= len(node.inputs) or (value := node.inputs[index]) is None:
-        message = (
-            f"node {node.name!r}: {node.op_type} came without its input {index}; the graph is not valid ONNX."
-        )
+        message = f"node {node.name!r}: {node.op_type} came without its input {index}; the graph is not valid ONNX."
         raise ConfigError(message)
     return value
 

@@ -98,8 +98,7 @@ def _infer(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _dims(value: onnx.ValueInfoProto) -> Dims:
     return tuple(
-        dim.dim_value if dim.HasField("dim_value") else str(dim.dim_param)
-        for dim in value.type.tensor_type.shape.dim
+        dim.dim_value if dim.HasField("dim_value") else str(dim.dim_param) for dim in value.type.tensor_type.shape.dim
     )
 
 

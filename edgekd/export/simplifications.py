@@ -63,12 +63,7 @@ def plain_reshape(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None:
 def matrix_product_to_gemm(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None:
     """Write a product of a matrix and a constant matrix as Gemm with weights of shape (outputs, inputs)."""
     source, weight = input_of(node, 0), constant_of(node, 1)
-    if (
-        weight is None
-        or weight.ndim != MATRIX_RANK
-        or source.shape is None
-        or source.shape.rank() != MATRIX_RANK
-    ):
+    if weight is None or weight.ndim != MATRIX_RANK or source.shape is None or source.shape.rank() != MATRIX_RANK:
         return None
     return [new.op("Gemm", source, new.constant(np.ascontiguousarray(weight.T), "B"), transB=1)]
 
@@ -92,12 +87,7 @@ def bias_into_gemm(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None
             continue
         columns = known_dims(product)
         alone = len(product.uses()) == 1 and not product.is_graph_output()
-        if (
-            not alone
-            or optional_input(gemm, 2) is not None
-            or columns is None
-            or row.shape[-1:] != columns[-1:]
-        ):
+        if not alone or optional_input(gemm, 2) is not None or columns is None or row.shape[-1:] != columns[-1:]:
             continue
         if row.size == columns[-1] and row.ndim <= MATRIX_RANK:
             bias = new.constant(row.reshape(-1), "C")
@@ -139,9 +129,7 @@ def _rest(dims: Sequence[int | None], asked: Sequence[int]) -> tuple[int, ...] |
     if asked[0] not in {0, -1, dims[0]}:
         return None
     before = [dim for dim in dims[1:] if dim is not None]
-    after = [
-        before[index] if size == 0 and index < len(before) else size for index, size in enumerate(asked[1:])
-    ]
+    after = [before[index] if size == 0 and index < len(before) else size for index, size in enumerate(asked[1:])]
     total = math.prod(before)
     if after.count(-1) == 1 and asked[0] != -1:
         known = math.prod(size for size in after if size != -1)

@@ -50,9 +50,7 @@ def _choose_layer(
     needed = rank_for_energy(singular_values(layer), energy)
     rank = min(-(-needed // multiple) * multiple, rows, columns)
     whole = cost.microseconds(macs=positions * rows * columns, activations=positions * rows, layers=1)
-    split = cost.microseconds(
-        macs=positions * rank * (rows + columns), activations=positions * (rows + rank), layers=2
-    )
+    split = cost.microseconds(macs=positions * rank * (rows + columns), activations=positions * (rows + rank), layers=2)
     compared = f"estimated {whole:.1f} -> {split:.1f} us at rank {rank} of {min(rows, columns)}"
     falls = split < whole
     return LayerChoice(

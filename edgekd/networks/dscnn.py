@@ -4,9 +4,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
 
-def dscnn(
-    *, classes: int, channels: int = 1, width: int = 32, blocks: int = 2, stem_stride: int = 2
-) -> nn.Module:
+def dscnn(*, classes: int, channels: int = 1, width: int = 32, blocks: int = 2, stem_stride: int = 2) -> nn.Module:
     """Return a depthwise-separable network of two stages with 2x and 4x *width* channels, *blocks* each.
 
     Input (batch, channels, height, width), output (batch, classes).

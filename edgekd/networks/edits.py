@@ -2,16 +2,18 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import torch
+from msgspec import Meta
 from torch import nn
 
 from edgekd.core.errors import ConfigError, StageError
 from edgekd.networks.factor import factorize_layer
 
 Size = int | tuple[int, ...]
+Length = Annotated[int, Meta(ge=0)]
 
 
 class Resize(msgspec.Struct, frozen=True, kw_only=True, tag="resize", forbid_unknown_fields=True):
@@ -19,14 +21,14 @@ class Resize(msgspec.Struct, frozen=True, kw_only=True, tag="resize", forbid_unk
 
     path: str
     attributes: Mapping[str, Size]
-    shapes: Mapping[str, tuple[int, ...]]
+    shapes: Mapping[str, tuple[Length, ...]]
 
 
 class Factorize(msgspec.Struct, frozen=True, kw_only=True, tag="factorize", forbid_unknown_fields=True):
     """The linear or 1x1 convolution layer *path* is two such layers with *rank* channels between."""
 
     path: str
-    rank: int
+    rank: Annotated[int, Meta(ge=1)]
 
 
 Edit = Resize | Factorize
@@ -35,7 +37,7 @@ Edit = Resize | Factorize
 def apply_edits(module: nn.Module, edits: Sequence[Edit]) -> None:
     """Change *module* in place, edit by edit. New tensors hold zeros: load the saved ones after.
 
-    Raises ConfigError for a path that the module does not have.
+    Raises ConfigError for a path, a size or a tensor that the module does not have.
     """
     for edit in edits:
         target = _submodule(module, edit.path)
@@ -53,9 +55,7 @@ def resizes_between(before: nn.Module, after: nn.Module) -> tuple[Resize, ...]:
     """
     old, new = dict(before.named_modules()), dict(after.named_modules())
     if old.keys() != new.keys():
-        message = (
-            f"module paths differ: {sorted(old.keys() ^ new.keys())}; only sizes may change between the two."
-        )
+        message = f"module paths differ: {sorted(old.keys() ^ new.keys())}; only sizes may change between the two."
         raise StageError(message)
     edits = (_resize_between(path, old[path], new[path]) for path in new)
     return tuple(edit for edit in edits if edit is not None)
@@ -87,6 +87,9 @@ def _submodule(module: nn.Module, path: str) -> nn.Module:
 def _resize(module: nn.Module, edit: Resize) -> None:
     """Give *module* the attributes and tensor shapes of *edit*."""
     for name, value in edit.attributes.items():
+        if not _is_size(getattr(module, name, None)):
+            message = f"edit of '{edit.path}': {type(module).__name__} has no size '{name}'."
+            raise ConfigError(message)
         setattr(module, name, value)
     for name, shape in edit.shapes.items():
         old = getattr(module, name, None)
@@ -112,9 +115,7 @@ def _resize_between(path: str, old: nn.Module, new: nn.Module) -> Resize | None:
 
 def _sizes(module: nn.Module) -> dict[str, Size]:
     """Return the attributes of *module* that are integers or tuples of integers."""
-    return {
-        name: value for name, value in vars(module).items() if _is_size(value) and not name.startswith("_")
-    }
+    return {name: value for name, value in vars(module).items() if _is_size(value) and not name.startswith("_")}
 
 
 def _is_size(value: Any) -> bool:  # noqa: ANN401 - an attribute of a user's module can be anything

@@ -3,21 +3,19 @@
 import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from edgekd.core.disk import write_atomically
 from edgekd.core.errors import ConfigError
 from edgekd.core.strict import convert
 from edgekd.networks.edits import Edit, apply_edits
-
-STRUCTURE: Final = "network.json"
-WEIGHTS: Final = "weights.safetensors"
+from edgekd.networks.layout import STRUCTURE, WEIGHTS
 
 Argument = bool | int | float | str
 
@@ -45,7 +43,7 @@ def build(network: Network, *, seed: int = 0) -> nn.Module:
         torch.manual_seed(seed)
         try:
             module = factory(**network.arguments)
-        except TypeError as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             message = f"{network.factory}: called with {dict(network.arguments)}: {error}."
             raise ConfigError(message) from error
         if not isinstance(module, nn.Module):
@@ -85,19 +83,24 @@ def read_structure(folder: Path) -> Network:
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Copy a safetensors file's tensors into *module*: all of them, with equal shapes, or ConfigError."""
+    """Copy a safetensors file's tensors into *module*: all of them, of equal shape and type, or ConfigError."""
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         message = f"{path}: cannot be read as safetensors ({error})."
         raise ConfigError(message) from error
-    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    expected = {name: _described(tensor) for name, tensor in module.state_dict().items()}
+    found = {name: _described(tensor) for name, tensor in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
-            message = f"{path}: {name}: shape {found.get(name)}; the network has {expected.get(name)}."
+            message = f"{path}: {name}: {found.get(name, 'missing')}; the network has {expected.get(name, 'none')}."
             raise ConfigError(message)
     module.load_state_dict(tensors)
+
+
+def _described(tensor: Tensor) -> str:
+    """Return what must be equal before values can be copied."""
+    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
 
 
 def _import(name: str) -> Callable[..., Any]:
@@ -108,7 +111,7 @@ def _import(name: str) -> Callable[..., Any]:
         raise ConfigError(message)
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         message = f"factory '{name}': {error}; expected an importable 'package.module:function'."
         raise ConfigError(message) from error
     if not callable(found):

@@ -6,9 +6,7 @@ from torch import Tensor, nn
 EXPANSIONS = (1, 2, 4)
 
 
-def resnet(
-    *, classes: int, channels: int = 1, width: int = 32, blocks: int = 1, stem_stride: int = 2
-) -> nn.Module:
+def resnet(*, classes: int, channels: int = 1, width: int = 32, blocks: int = 1, stem_stride: int = 2) -> nn.Module:
     """Return a residual network of three stages with *width*, 2x and 4x *width* channels.
 
     Depth is ``6 * blocks + 2`` layers. Input (batch, channels, height, width), output (batch, classes).
@@ -58,9 +56,7 @@ class ResidualBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(after)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or before != after:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(before, after, 1, stride=stride, bias=False), nn.BatchNorm2d(after)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride=stride, bias=False), nn.BatchNorm2d(after))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (batch, after, height / stride, width / stride)."""

@@ -59,9 +59,7 @@ def open_session(
         raise ConfigError(message) from error
 
 
-def answers(
-    session: ort.InferenceSession, images: NDArray[np.float32], *, batch: int = 250
-) -> NDArray[np.float32]:
+def answers(session: ort.InferenceSession, images: NDArray[np.float32], *, batch: int = 250) -> NDArray[np.float32]:
     """Return the first output (n, ...) for *images* (n, ...), in batches of *batch* or as the file wants."""
     name = session.get_inputs()[0].name
     fixed = session.get_inputs()[0].shape[0]

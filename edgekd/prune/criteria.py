@@ -12,6 +12,9 @@ from edgekd.prune.groups import ChannelGroup, Member
 Criterion = Callable[[ChannelGroup], Tensor]
 CriterionName = Literal["l2", "l1"]
 
+SCORED: Final = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm1d, nn.BatchNorm2d)
+"""Layers with weights for each channel; others in a group, such as a PReLU with one slope for all, say nothing."""
+
 
 def group_l2(group: ChannelGroup) -> Tensor:
     """Return each channel's sum of squared weights, averaged over the coupled layers, mean 1 in the group.
@@ -48,13 +51,10 @@ def _member_norm(member: Member, channels: int, power: int) -> Tensor | None:
 def _rows(member: Member) -> Tensor | None:
     """Return the weights of *member*'s channels, one row each, in the order of its roots."""
     weight = getattr(member.layer, "weight", None)
-    if not isinstance(weight, Tensor):
+    if not isinstance(member.layer, SCORED) or not isinstance(weight, Tensor):
         return None
-    if member.is_input:
-        if getattr(member.layer, "groups", 1) != 1 or not isinstance(member.layer, nn.Conv2d | nn.Linear):
-            return None
-        weight = weight.transpose(0, 1)
-    return weight[member.channels].flatten(1) if weight.ndim > 1 else weight[member.channels].unsqueeze(1)
+    rows = weight.movedim(member.dimension, 0)[member.channels]
+    return rows.reshape(len(rows), -1)
 
 
 CRITERIA: Final[Mapping[str, Criterion]] = MappingProxyType({"l2": group_l2, "l1": group_l1})

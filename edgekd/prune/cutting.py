@@ -15,6 +15,10 @@ from edgekd.prune.groups import ChannelGroup, Member, channel_groups
 TOLERANCE = 1e-4
 """Largest difference, relative to the largest output, that float32 rounding explains."""
 
+_ADVICE = (
+    "the channels of this network depend on each other in a way that was not found; keep it whole with prune.ratio = 0."
+)
+
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True):
     """What one group lost: channels before and after, under the name of its root layer."""
@@ -43,9 +47,7 @@ def prune(
         [CRITERIA[criterion](group) for group in groups], ratio=ratio, multiple=multiple, max_ratio=max_ratio
     )
     expected = _answers(masked(module, groups, selection), example)
-    for position, channels in selection.removed.items():
-        groups[position].cut(channels)
-    _demand_equal(_answers(module, example), expected)
+    _demand_equal(_answers_after_cut(module, groups, selection, example), expected)
     return tuple(
         Cut(
             group=group.name,
@@ -72,7 +74,20 @@ def _zero_inputs(layer: nn.Module, member: Member, channels: Sequence[int]) -> N
     weight = layer.weight
     assert isinstance(weight, Tensor)  # noqa: S101 - a layer that reads channels has weights
     with torch.no_grad():
-        weight[:, chosen] = 0
+        weight.index_fill_(member.dimension, chosen, 0.0)
+
+
+def _answers_after_cut(
+    module: nn.Module, groups: Sequence[ChannelGroup], selection: Selection, example: Tensor
+) -> Tensor:
+    """Cut *module* and return its outputs; StageError where it no longer runs."""
+    try:
+        for position, channels in selection.removed.items():
+            groups[position].cut(channels)
+        return _answers(module, example)
+    except (RuntimeError, IndexError, ValueError) as error:
+        message = f"prune: {type(module).__name__} does not run without the removed channels ({error}); {_ADVICE}"
+        raise StageError(message) from error
 
 
 def _answers(module: nn.Module, example: Tensor) -> Tensor:
@@ -93,7 +108,6 @@ def _demand_equal(found: Tensor, expected: Tensor) -> None:
     if not difference <= bound:
         message = (
             f"prune: removing channels changed the outputs by {difference:.2g} against zeroing them "
-            f"(bound {bound:.2g}): the channel groups of this network were not found right; "
-            "keep it whole with prune.ratio = 0."
+            f"(bound {bound:.2g}); {_ADVICE}"
         )
         raise StageError(message)

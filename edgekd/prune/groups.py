@@ -23,6 +23,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     channels: Tensor
     roots: Tensor
 
+    @property
+    def dimension(self) -> int:
+        """Return the dimension of the layer's weight that the channels are on: a transposed convolution swaps them."""
+        return int(self.is_input != bool(getattr(self.layer, "transposed", False)))
+
 
 class ChannelGroup(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """*channels* channels coupled over all *members*; *cut* removes those named by their root index."""
@@ -36,23 +41,35 @@ class ChannelGroup(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 def channel_groups(module: nn.Module, example: Tensor) -> tuple[ChannelGroup, ...]:
     """Return every group of *module* whose channels can go without changing the shape of its output.
 
-    *example* is one batch of input, traced with gradients on. Raises StageError where tracing fails.
+    *example* is one batch of input, traced with gradients on. Channels of a grouped convolution stay: those of a
+    depthwise one go, but any other needs the same channels of each of its groups to go, which no group here says.
+    Raises StageError where tracing fails.
     """
     module.eval()
     try:
         with torch.enable_grad():
-            graph = tp.DependencyGraph().build_dependency(module, example_inputs=example)
+            graph = tp.DependencyGraph().build_dependency(module, example_inputs=(example,), verbose=False)
     except (RuntimeError, ValueError, TypeError) as error:
         message = f"prune: {type(module).__name__} cannot be traced: {error}."
         raise StageError(message) from error
     paths = {layer: path for path, layer in module.named_modules()}
     groups = graph.get_all_groups(root_module_types=[nn.Conv2d, nn.Linear])
-    return tuple(_channel_group(graph, group, paths) for group in groups if not _reaches_output(group))
+    return tuple(
+        _channel_group(graph, group, paths)
+        for group in groups
+        if not (_reaches_output(group) or any(_is_grouped(item.dep.target.module) for item in group))
+    )
 
 
 def _reaches_output(group: Any) -> bool:  # noqa: ANN401 - torch-pruning has no types
     """Tell whether a member's output channels are the network's own output."""
     return any(not item.dep.target.outputs and not _is_input(item) for item in group)
+
+
+def _is_grouped(layer: Any) -> bool:  # noqa: ANN401 - a module, or an operation of torch-pruning's
+    """Tell whether *layer* is a convolution in groups, but not one channel in each."""
+    groups = getattr(layer, "groups", 1)
+    return bool(groups > 1 and not groups == layer.in_channels == layer.out_channels)
 
 
 def _channel_group(graph: Any, group: Any, paths: dict[nn.Module, str]) -> ChannelGroup:  # noqa: ANN401

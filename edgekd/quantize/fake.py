@@ -1,6 +1,6 @@
 """Quantization in float: round to the integer grid and back, with a gradient that passes straight through."""
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import torch
@@ -22,7 +22,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     zero_point: int
 
 
-def fake_quantize(values: Tensor, scale: Tensor, zero_point: Tensor | float, low: int, high: int) -> Tensor:
+def fake_quantize(values: Tensor, scale: Tensor, zero_point: int, low: int, high: int) -> Tensor:
     """Return ``(clamp(round(x / s) + z, low, high) - z) * s``; rounds half to even, as ONNX's QuantizeLinear.
 
     Gradient: 1 inside the range, 0 where a value was clamped (straight through, Bengio et al. 2013,
@@ -40,7 +40,7 @@ class _StraightThrough(torch.autograd.Function):
         ctx: torch.autograd.function.FunctionCtx,
         values: Tensor,
         scale: Tensor,
-        zero_point: Tensor | float,
+        zero_point: int,
         low: int,
         high: int,
     ) -> Tensor:
@@ -50,7 +50,9 @@ class _StraightThrough(torch.autograd.Function):
         return (clamped - zero_point) * scale
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:  # noqa: ANN401 - torch's
+    def backward(
+        ctx: torch.autograd.function.BackwardCFunction, gradient: Tensor
+    ) -> tuple[Tensor, None, None, None, None]:
         (inside,) = ctx.saved_tensors
         return gradient * inside, None, None, None, None
 

@@ -17,8 +17,9 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     operators have kernels for int8 tensors, so what they take and give is int8. *passing* operators move or
     select values and keep their input's scale. *folded* activations become part of the kernel before them.
     With *only_weighted*, nothing but the input of a weighted operator, and the shortcut into an Add whose
-    other side comes from one, is quantized. *symmetric*: activations have zero point 0. *integer_bias*:
-    biases are int32 at the scale of input times weight. *dedicated*: each reader has its own Q/DQ pair.
+    other side comes straight from one (the side with more of them before it where both do), is quantized.
+    *symmetric*: activations have zero point 0. *integer_bias*: biases are int32 at the scale of input times
+    weight. *dedicated*: each reader has its own Q/DQ pair.
     """
 
     weighted: frozenset[str]
@@ -63,7 +64,7 @@ PLACEMENTS: Final[Mapping[PlacementName, Placement]] = MappingProxyType(
 
 
 class Weight(msgspec.Struct, frozen=True, kw_only=True):
-    """The quantized weights of one node: initializer, output-channel axis, and the bias initializer if any."""
+    """The quantized weights of one node: initializer, output-channel axis, and the bias if there is one."""
 
     name: str
     axis: int
@@ -94,7 +95,7 @@ def place(graph: GraphProto, placement: Placement) -> Places:
     weights = {
         node.name: _weight(node)
         for node in graph.node
-        if node.op_type in placement.weighted and len(node.input) > 1 and node.input[1] in constants
+        if node.op_type in placement.weighted and constants.issuperset(filter(None, node.input[1:]))
     }
     if placement.only_weighted:
         chosen = _weighted_inputs(graph, weights, producers, readers)
@@ -102,7 +103,7 @@ def place(graph: GraphProto, placement: Placement) -> Places:
         chosen = _all_edges(graph, placement, weights, producers, readers)
     return Places(
         readers=MappingProxyType(chosen),
-        scale_of=MappingProxyType({value: _scale_source(value, placement, producers, chosen) for value in chosen}),
+        scale_of=MappingProxyType({v: _scale_source(v, placement, producers, chosen) for v in chosen}),
         weights=MappingProxyType(weights),
         symmetric=placement.symmetric,
         integer_bias=placement.integer_bias,
@@ -147,9 +148,7 @@ def _all_edges(
     return {value: names for value, names in chosen.items() if value not in outputs}
 
 
-def _folds(
-    value: str, nodes: list[NodeProto], placement: Placement, producers: Mapping[str, NodeProto]
-) -> bool:
+def _folds(value: str, nodes: list[NodeProto], placement: Placement, producers: Mapping[str, NodeProto]) -> bool:
     """Tell whether *value* disappears inside a kernel: made by a node, read only by a foldable activation."""
     return value in producers and len(nodes) == 1 and nodes[0].op_type in placement.folded
 
@@ -177,30 +176,26 @@ def _weighted_inputs(
 ) -> dict[str, tuple[str, ...]]:
     """Return the inputs of weighted nodes, and of each Add beside one the shortcut."""
     chosen: dict[str, tuple[str, ...]] = {}
+    depth = _depths(graph, weights)
     for node in graph.node:
         if node.name in weights:
             _append(chosen, node.input[0], node.name)
         elif node.op_type == "Add":
-            shortcut = _shortcut(node, weights, producers, readers)
-            if shortcut is not None:
+            fusing = [v for v in node.input if v in producers and producers[v].name in weights]
+            main = max((v for v in fusing if len(readers[v]) == 1), key=depth.__getitem__, default=None)
+            shortcut = next((v for v in node.input if v != main and v in readers), None)
+            if main is not None and shortcut is not None:
                 _append(chosen, shortcut, node.name)
     return chosen
 
 
-def _shortcut(
-    node: NodeProto,
-    weights: Mapping[str, Weight],
-    producers: Mapping[str, NodeProto],
-    readers: Mapping[str, list[NodeProto]],
-) -> str | None:
-    """Return the input of the Add *node* that is not the weighted layer it fuses with; None where none fuses."""
-    if any(value not in readers for value in node.input):
-        return None
-    fused = [v for v in node.input if v in producers and producers[v].name in weights and len(readers[v]) == 1]
-    if not fused:
-        return None
-    left, right = node.input
-    return left if fused[-1] == right else right
+def _depths(graph: GraphProto, weights: Mapping[str, Weight]) -> dict[str, int]:
+    """Return for each activation how many weighted nodes the longest way to it passes."""
+    depths: dict[str, int] = {}
+    for node in graph.node:
+        depth = max((depths.get(value, 0) for value in node.input), default=0) + (node.name in weights)
+        depths.update(dict.fromkeys(node.output, depth))
+    return depths
 
 
 def _append(chosen: dict[str, tuple[str, ...]], value: str, reader: str) -> None:

@@ -70,8 +70,8 @@ class _Writer:
                 self._constant(f"{self._places.scale_of[value]}_scale", scale),
                 self._constant(f"zero_point_{grid.zero_point}", zero_point),
             ]
-            self._write("QuantizeLinear", [value, *constants], f"{name}_q")
-            self._write("DequantizeLinear", [f"{name}_q", *constants], f"{name}_dq")
+            self._write(helper.make_node("QuantizeLinear", [value, *constants], [f"{name}_q"]))
+            self._write(helper.make_node("DequantizeLinear", [f"{name}_q", *constants], [f"{name}_dq"]))
         return f"{name}_dq"
 
     def _bias(self, node: str, weight: Weight, scales: torch.Tensor) -> str:
@@ -87,13 +87,13 @@ class _Writer:
             if levels.dtype == np.int8:
                 zeros = np.zeros(scales.shape, dtype=np.int8)
                 inputs.append(self._constant(f"zero_points_{len(zeros)}", zeros))
-            self._write("DequantizeLinear", inputs, f"{name}_dq", axis=axis)
+            self._write(helper.make_node("DequantizeLinear", inputs, [f"{name}_dq"], axis=axis))
         return f"{name}_dq"
 
-    def _write(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> None:  # noqa: ANN401
-        """Write a Q or DQ node; it needs no name, its output has one."""
-        self._written.add(output)
-        self.nodes.append(helper.make_node(op_type, inputs, [output], **attributes))
+    def _write(self, node: NodeProto) -> None:
+        """Write a Q or DQ node; it has no name, that of its output does."""
+        self._written.add(node.output[0])
+        self.nodes.append(node)
 
     def _constant(self, name: str, array: NDArray[Any]) -> str:
         """Write a constant, unless it is there already, and return its name."""

@@ -91,13 +91,13 @@ class SimulatedGraph(nn.Module):
         """Return a node's rounded weights and its bias, rounded too where the runtime's is an integer."""
         values = self.initializer(weight.name)
         scales = weight_scales(values, weight.axis)
-        rounded = fake_quantize(values, scales, 0.0, -WEIGHT_LIMIT, WEIGHT_LIMIT)
+        rounded = fake_quantize(values, scales, 0, -WEIGHT_LIMIT, WEIGHT_LIMIT)
         if weight.bias is None:
             return [rounded]
         bias = self.initializer(weight.bias)
         if self.places.integer_bias:
             step = bias_scales(grids[weight.input_value].scale, scales)
-            bias = fake_quantize(bias, step, 0.0, -BIAS_LIMIT, BIAS_LIMIT)
+            bias = fake_quantize(bias, step, 0, -BIAS_LIMIT, BIAS_LIMIT)
         return [rounded, bias]
 
 

@@ -113,8 +113,6 @@ def _manifest(
         preprocessing=task.preprocessing,
         golden=golden,
         files={},
-        lineage=tuple(
-            Lineage(stage=r.name, key=r.key, inputs=r.inputs, settings=settings[r.name]) for r in results
-        ),
+        lineage=tuple(Lineage(stage=r.name, key=r.key, inputs=r.inputs, settings=settings[r.name]) for r in results),
         versions=report.versions,
     )

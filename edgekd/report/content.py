@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -12,10 +12,11 @@ from edgekd.pipeline import StageResult
 from edgekd.plan import Plan, plan_to_toml
 from edgekd.stages.measure import Measured
 from edgekd.stages.settings import Export
-from edgekd.targets import PrecisionName, Target, build_command, refusal, time_command
+from edgekd.targets import PrecisionName, Target, build_command, time_command, why_refused
 from edgekd.verdict import Judgement
 
 FORMAT: Final = 1
+PRECISIONS: Final[tuple[PrecisionName, ...]] = get_args(PrecisionName)
 _LIBRARIES: Final = ("torch", "onnx", "onnxruntime", "onnxscript", "torch-pruning", "numpy", "safetensors")
 
 
@@ -146,7 +147,7 @@ def make_report(  # noqa: PLR0913 - a report is where everything meets
     budgets: tuple[Judgement, ...],
 ) -> Report:
     """Return the report of a run."""
-    reasons = {name: refusal(target, name) for name in ("fp32", "fp16", "int8")}
+    reasons = {name: why_refused(target, name) for name in PRECISIONS}
     return Report(
         format=FORMAT,
         target=target.name,
@@ -158,7 +159,7 @@ def make_report(  # noqa: PLR0913 - a report is where everything meets
         files=files,
         shrink=shrink_of(stages[0], stages[-1]),
         budgets=budgets,
-        refused=tuple(Refusal(precision=name, reason=why) for name, why in reasons.items() if why),  # type: ignore[arg-type]
+        refused=tuple(Refusal(precision=name, reason=why) for name, why in reasons.items() if why),
         notes=plan.notes,
         commands=Commands(
             prepare=target.benchmark.prepare_command,

@@ -66,18 +66,12 @@ def _check_files(bundle: Path, manifest: Manifest) -> None:
     """Raise StageError for the first file that is missing, extra or not what the manifest says."""
     found = {path.name for path in bundle.iterdir()} - {MANIFEST}
     for name in sorted(found ^ manifest.files.keys()):
-        state = (
-            "is in the manifest but not there"
-            if name in manifest.files
-            else "is there but not in the manifest"
-        )
+        state = "is in the manifest but not there" if name in manifest.files else "is there but not in the manifest"
         message = f"{bundle / name}: {state}; the bundle is not what was written: make it again."
         raise StageError(message)
     for name, facts in manifest.files.items():
         if file_digest(bundle / name) != facts.sha256:
-            message = (
-                f"{bundle / name}: its SHA-256 is not the manifest's; the bundle is not what was written."
-            )
+            message = f"{bundle / name}: its SHA-256 is not the manifest's; the bundle is not what was written."
             raise StageError(message)
 
 

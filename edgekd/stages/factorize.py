@@ -44,9 +44,7 @@ def ensures(_settings: FactorizeLayers, inputs: Inputs, out: Path, env: Env) -> 
     """Promise: not more arithmetic than before; answers agree."""
     before, after = (count_macs(load_network(f)[1], env.task.input_shape) for f in (inputs["student"], out))
     if after > before:
-        message = (
-            f"factorize: multiply-accumulates rose from {before} to {after}; expected no more than before."
-        )
+        message = f"factorize: multiply-accumulates rose from {before} to {after}; expected no more than before."
         raise StageError(message)
     ensure_better_than_chance(out, env.task, "factorize")
     ensure_same_answers(out, env.task)

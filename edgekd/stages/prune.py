@@ -33,9 +33,7 @@ def run(settings: Prune, inputs: Inputs, out: Path, env: Env) -> Record:
     )
     before, after = sum(cut.before for cut in cuts), sum(cut.after for cut in cuts)
     if before == after:
-        env.progress.say(
-            f"prune: no group can lose a block of {settings.multiple} channels; nothing was removed"
-        )
+        env.progress.say(f"prune: no group can lose a block of {settings.multiple} channels; nothing was removed")
     recover("prune", student, teacher, settings, env)
     record = save_result(out, network.edited(*resizes_between(whole, student)), student, env)
     return record | {

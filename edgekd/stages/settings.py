@@ -53,9 +53,16 @@ class Recovery(Training, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Teach(Settings, Training, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Train the teacher from a random start, on labels alone."""
+    """Train the teacher from a random start on labels alone, or take the one in the folder *given*.
+
+    Such a folder holds ``network.json`` and ``weights.safetensors``; *given_sha256*, which the plan fills in, is the
+    digest of both, so that another teacher in the same folder is another result.
+    """
 
     stage: ClassVar[Declaration] = Declaration(name="teach", version=1, takes=(), gives="teacher")
+
+    given: str = ""
+    given_sha256: str = ""
 
     factory: str = "edgekd.networks.resnet:resnet"
     arguments: Mapping[str, Argument] = msgspec.field(
@@ -75,7 +82,7 @@ class Distill(Settings, Recovery, frozen=True, kw_only=True, forbid_unknown_fiel
     arguments: Mapping[str, Argument] = msgspec.field(
         default_factory=lambda: {"classes": 10, "channels": 1, "width": 32}
     )
-    epochs: Count = 15
+    epochs: Count = 18
     lr: Positive = 0.1
     temperature: Positive = 4.0
     feature_weight: NotNegative = 0.0
@@ -86,9 +93,7 @@ class Distill(Settings, Recovery, frozen=True, kw_only=True, forbid_unknown_fiel
 class Prune(Settings, Recovery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Remove the part *ratio* of all channels in blocks of *multiple*, then recover."""
 
-    stage: ClassVar[Declaration] = Declaration(
-        name="prune", version=1, takes=("teacher", "student"), gives="student"
-    )
+    stage: ClassVar[Declaration] = Declaration(name="prune", version=1, takes=("teacher", "student"), gives="student")
 
     ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.25
     max_ratio: Annotated[float, Meta(gt=0, lt=1)] = 0.75
@@ -177,9 +182,7 @@ class Export(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Measure(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Time the files on this host; with one thread, so that the numbers of two hosts can be compared."""
 
-    stage: ClassVar[Declaration] = Declaration(
-        name="measure", version=1, takes=("models",), gives="measurements"
-    )
+    stage: ClassVar[Declaration] = Declaration(name="measure", version=1, takes=("models",), gives="measurements")
 
     threads: Annotated[int, Meta(ge=1, le=256)] = 1
     warmup_runs: Count = 50
@@ -187,9 +190,6 @@ class Measure(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 STAGE_SETTINGS: Final[Mapping[str, type[Settings]]] = MappingProxyType(
-    {
-        settings.stage.name: settings
-        for settings in (Teach, Distill, Prune, FactorizeLayers, Quantize, Export, Measure)
-    }
+    {settings.stage.name: settings for settings in (Teach, Distill, Prune, FactorizeLayers, Quantize, Export, Measure)}
 )
 """Every stage in the order of the flow. ``measure`` comes last and is never stored."""

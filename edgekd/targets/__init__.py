@@ -7,6 +7,7 @@ from edgekd.targets.capability import (
     refusal,
     shipped_precision,
     time_command,
+    why_refused,
 )
 from edgekd.targets.facts import (
     Benchmark,
@@ -48,4 +49,5 @@ __all__ = [
     "target_file",
     "target_names",
     "time_command",
+    "why_refused",
 ]

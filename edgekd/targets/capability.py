@@ -10,15 +10,18 @@ from edgekd.targets.facts import PrecisionName, Target, Verdict
 AskedPrecision = Literal["auto", "fp32", "fp16", "int8"]
 
 
-def refusal(target: Target, precision: PrecisionName) -> str | None:
-    """Return one sentence that says why *target* cannot ship *precision*, or None where it can."""
+def why_refused(target: Target, precision: PrecisionName) -> str | None:
+    """Return why *target* cannot ship *precision*, a clause without a full stop, or None where it can."""
     verdict = _verdict(target, precision)
-    if verdict.verdict != "refused":
+    return verdict.why if verdict.verdict == "refused" else None
+
+
+def refusal(target: Target, precision: PrecisionName) -> str | None:
+    """Return one sentence for somebody who asked *target* for a *precision* that it cannot ship, or None."""
+    why = why_refused(target, precision)
+    if why is None:
         return None
-    return (
-        f"{target.name}: {precision.upper()} asked, but {verdict.why}; "
-        f'use precision = "{target.precision.default}".'
-    )
+    return f'{target.name}: {precision.upper()} asked, but {why}; use precision = "{target.precision.default}".'
 
 
 def shipped_precision(target: Target, asked: AskedPrecision) -> PrecisionName:

@@ -36,8 +36,7 @@ def target_file(name: str) -> Path:
         near = nearest(name, names)
         question = f"did you mean {near!r}? " if near else ""
         message = (
-            f"--target {name}: unknown target; {question}"
-            f"Known: {', '.join(names)}; or give the path of a TOML file."
+            f"--target {name}: unknown target; {question}Known: {', '.join(names)}; or give the path of a TOML file."
         )
         raise ConfigError(message)
     return _folder() / f"{name}.toml"

@@ -22,8 +22,7 @@ def require_sources(tables: Mapping[str, Any], sources: Sequence[Source], *, whe
         for name in source.facts:
             if name not in known:
                 message = (
-                    f"{where}: sources[{number}].facts: {name!r} is no fact of this file; "
-                    f"{suggestion(name, known)}"
+                    f"{where}: sources[{number}].facts: {name!r} is no fact of this file; {suggestion(name, known)}"
                 )
                 raise ConfigError(message)
     for fact in facts:

@@ -25,9 +25,7 @@ SPLIT_RULE = (
 
 # Mean and deviation of the pixels of MNIST's 60,000 training images, divided by 255: the numbers
 # that published digit networks use, so that such a network can be brought as it is.
-PREPROCESSING = Preprocessing(
-    scale=1 / 255, mean=(0.1307,), std=(0.3081,), layout="NCHW", channel_order="gray"
-)
+PREPROCESSING = Preprocessing(scale=1 / 255, mean=(0.1307,), std=(0.3081,), layout="NCHW", channel_order="gray")
 
 
 def load_digits() -> Task:
@@ -44,9 +42,7 @@ def load_digits() -> Task:
     names = tuple(str(digit) for digit in range(10))
     return Task(
         name="digits",
-        digest=digest_task(
-            "digits", labels=names, preprocessing=PREPROCESSING, split_rule=SPLIT_RULE, splits=splits
-        ),
+        digest=digest_task("digits", labels=names, preprocessing=PREPROCESSING, split_rule=SPLIT_RULE, splits=splits),
         labels=names,
         input_name="input",
         output_name="logits",

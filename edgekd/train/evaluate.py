@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from edgekd.core.errors import ConfigError
 from edgekd.tasks.task import Split, Task
 
 BATCH = 250
@@ -21,6 +22,20 @@ def accuracy_of(module: nn.Module, task: Task, split: Split) -> float:
     """Return the part of *split* (0 to 1) whose largest logit is the label's."""
     right = logits_of(module, task, split).argmax(1) == torch.from_numpy(split.labels)
     return right.double().mean().item()
+
+
+def answer_shape(module: nn.Module, task: Task) -> tuple[int, ...]:
+    """Return the shape of *module*'s answer to one input of *task*, without the batch.
+
+    Raises ConfigError with torch's own words where the input does not fit the module.
+    """
+    module.eval()
+    try:
+        with torch.no_grad():
+            return tuple(module(torch.zeros(1, *task.input_shape)).shape[1:])
+    except RuntimeError as error:
+        message = f"{type(module).__name__}: cannot take the task's input of shape {task.input_shape}: {error}."
+        raise ConfigError(message) from error
 
 
 def _images(task: Task, split: Split) -> Iterator[Tensor]:

@@ -40,8 +40,10 @@ def fit(module: nn.Module, loss: Loss, batches: Batches, run: Run) -> None:
     module.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = sgd(module, batches.training)
     start = load_checkpoint(run.checkpoint, module, optimizer)
-    if start:
+    if start is not None:
         run.progress.say(f"{run.name}: continues from step {start} of {batches.steps}")
+    elif run.checkpoint.exists():
+        run.progress.say(f"{run.name}: {run.checkpoint.name} is damaged or of another network; starts again")
     _steps(module, loss, batches, run, optimizer=optimizer, start=start or 0)
     module.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
@@ -70,15 +72,19 @@ def l1_penalty(module: nn.Module) -> Tensor:
 def _steps(
     module: nn.Module, loss: Loss, batches: Batches, run: Run, *, optimizer: torch.optim.SGD, start: int
 ) -> None:
-    """Run the steps from *start* to the end, saving on the way and after the last."""
+    """Run the steps from *start* to the end, saving on the way and after the last.
+
+    Each step seeds what the network's layers draw, and the caller's random state comes back at the end.
+    """
     training = batches.training
     schedule = SCHEDULES[training.schedule](batches.steps, training.warmup)
     saved = time.monotonic()
-    with run.progress.step(run.name, batches.steps) as bar:
+    with run.progress.step(run.name, batches.steps) as bar, torch.random.fork_rng(devices=[]):
         for step in range(start, batches.steps):
             for group in optimizer.param_groups:
                 group["lr"] = training.lr * schedule(step)
             images, labels = batches.batch(step)
+            torch.manual_seed(batches.layer_seed(step))
             value = loss(images.contiguous(memory_format=torch.channels_last), labels)
             if training.l1:
                 value = value + training.l1 * l1_penalty(module)

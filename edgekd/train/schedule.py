@@ -21,7 +21,10 @@ def cosine(steps: int, warmup: float) -> Schedule:
 
 
 def one_cycle(steps: int, warmup: float) -> Schedule:
-    """Return ``step -> factor`` rising linearly from 1/25 to 1, then falling to 0 along half a cosine."""
+    """Return ``step -> factor`` rising linearly from 1/25 to 1, then falling to 0 along half a cosine.
+
+    1/25 stands one step before the first, as 0 does after the last: every step moves the weights.
+    """
     return _rise_and_fall(steps, warmup, start=ONE_CYCLE_START)
 
 

@@ -49,9 +49,7 @@ def test_a_bundle_holds_all_that_an_app_needs(bundle_of: Callable[[str], Path], 
     assert set(manifest["files"]) == names - {"manifest.json"}
     assert manifest["labels"] == [str(digit) for digit in range(10)]
     assert manifest["preprocessing"]["mean"] == [0.1307]
-    assert (bundle / "model.onnx").read_bytes() == (
-        bundle / f"model.{manifest['precision']}.onnx"
-    ).read_bytes()
+    assert (bundle / "model.onnx").read_bytes() == (bundle / f"model.{manifest['precision']}.onnx").read_bytes()
     with np.load(bundle / "golden.npz", allow_pickle=False) as golden:
         assert golden["input"].shape == (10, 1, 28, 28)
         assert golden["logits"].shape == (10, 10)
@@ -131,9 +129,7 @@ def test_raspberry_pi_gets_int8_that_onnx_runtime_runs_in_integer_kernels(
 ) -> None:
     """Activations are int8 with zero points, so that ReLU folds; no Conv, Gemm or MatMul stays in float."""
     bundle = bundle_of(target)
-    kernels = json.loads((bundle / "report.json").read_text())["stage_records"]["export"]["files"]["int8"][
-        "kernels"
-    ]
+    kernels = json.loads((bundle / "report.json").read_text())["stage_records"]["export"]["files"]["int8"]["kernels"]
     model = onnx.load(bundle / "model.onnx")
     assert -128 in zero_points(model)
     assert kernels["QLinearConv"] == sum(node.op_type == "Conv" for node in model.graph.node)
@@ -142,15 +138,11 @@ def test_raspberry_pi_gets_int8_that_onnx_runtime_runs_in_integer_kernels(
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_reported_accuracy_is_that_of_the_shipped_file(
-    bundle_of: Callable[[str], Path], target: str
-) -> None:
+def test_the_reported_accuracy_is_that_of_the_shipped_file(bundle_of: Callable[[str], Path], target: str) -> None:
     """Counting right answers of model.onnx on the test images by hand gives the figure in the report."""
     bundle, task = bundle_of(target), load_digits()
     report = json.loads((bundle / "report.json").read_text())
-    found = answers(
-        open_session(bundle / "model.onnx", arithmetic="reference"), task.normalize(task.test.images)
-    )
+    found = answers(open_session(bundle / "model.onnx", arithmetic="reference"), task.normalize(task.test.images))
     assert report["stages"][-1]["measured"]["accuracy"] == (found.argmax(1) == task.test.labels).sum() / 1000
 
 

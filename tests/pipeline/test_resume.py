@@ -37,9 +37,7 @@ def test_a_run_killed_in_every_stage_ends_with_the_bytes_of_one_that_was_not(
     expected = model_bytes(bundle_of(TARGET))
     command = compress_command(TARGET, out=tmp_path / "out", store=tmp_path / "store")
     for number, stage in enumerate(STAGES):
-        code, said = run_until(
-            command, f"[{number + 1}/{len(STAGES)}] {stage}", settle_s=1.5, send=signal.SIGKILL
-        )
+        code, said = run_until(command, f"[{number + 1}/{len(STAGES)}] {stage}", settle_s=1.5, send=signal.SIGKILL)
         assert code == -signal.SIGKILL, said
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

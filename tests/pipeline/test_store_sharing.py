@@ -20,9 +20,7 @@ def test_a_second_target_reuses_every_stage_whose_numbers_agree(
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "out" / "report.json").read_text())["stages"]
-    assert {
-        row["stage"]: row["was_reused"] for row in rows if row["stage"] in {"teach", "distill", "prune"}
-    } == {
+    assert {row["stage"]: row["was_reused"] for row in rows if row["stage"] in {"teach", "distill", "prune"}} == {
         "teach": True,
         "distill": True,
         "prune": True,
@@ -59,8 +57,7 @@ def test_two_runs_at_once_share_the_work_of_one_store(tmp_path: Path) -> None:
         for name in ("first", "second")
     ]
     processes = [
-        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        for command in commands
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for command in commands
     ]
     said = [process.communicate(timeout=200)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said

@@ -1,0 +1,6 @@
+"""The names of a saved network's two files; known here without torch."""
+
+from typing import Final
+
+STRUCTURE: Final = "network.json"
+WEIGHTS: Final = "weights.safetensors"
