@@ -3,17 +3,27 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import tomli_w
+from msgspec import Meta
 
 from edgekd.core.digest import file_digest, json_digest
 from edgekd.core.errors import ConfigError
 from edgekd.core.strict import convert, read_toml, suggestion
 from edgekd.networks.layout import STRUCTURE, WEIGHTS
 from edgekd.stages.settings import STAGE_SETTINGS, Export, Kind, Measure, Prune, Settings, Teach
-from edgekd.targets import Budgets, Target, exported_precisions, load_target, refusal, shipped_precision, why_refused
+from edgekd.targets import (
+    AskedPrecision,
+    Budgets,
+    Target,
+    exported_precisions,
+    load_target,
+    refusal,
+    shipped_precision,
+    why_refused,
+)
 
 TASKS: Final = ("digits",)
 _HEADER: Final = ("target", "task", "seed")
@@ -45,7 +55,13 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     target: str | None = None
     task: str | None = None
-    seed: int | None = None
+    seed: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What the plan resolves for the target before it becomes a setting."""
+
+    precision: AskedPrecision
 
 
 def read_recipe(path: Path | None, assignments: Sequence[str]) -> Tables:
@@ -65,7 +81,8 @@ def make_plan(target: str | None, recipe: Mapping[str, Any], *, seed: int | None
     not fit together.
     """
     header = convert({name: recipe[name] for name in _HEADER if name in recipe}, Header, where=where)
-    name = target or header.target
+    explicit = convert({"target": target, "seed": seed}, Header, where="command line")
+    name = explicit.target or header.target
     if name is None:
         message = "no target given; use --target NAME, see `edgekd targets list`."
         raise ConfigError(message)
@@ -84,7 +101,7 @@ def make_plan(target: str | None, recipe: Mapping[str, Any], *, seed: int | None
     budgets = convert(
         msgspec.to_builtins(facts.budgets) | dict(recipe.get("budgets", {})), Budgets, where=f"{where}: budgets"
     )
-    chosen = seed if seed is not None else header.seed or 0
+    chosen = explicit.seed if explicit.seed is not None else header.seed or 0
     return Plan(target=name, task=task, seed=chosen, stages=stages, measure=measure, budgets=budgets, notes=notes)
 
 
@@ -142,7 +159,8 @@ def _settings(stage: str, target: Target, given: Tables, where: str) -> Settings
     kind = STAGE_SETTINGS[stage]
     fields = kind.for_target(target)
     if kind is Export:
-        asked = given.pop("precision", "auto")
+        precision = {"precision": given.pop("precision", "auto")}
+        asked = convert(precision, Asked, where=f"{where}: {stage}").precision
         fields["precision"] = shipped_precision(target, asked)
         fields["variants"] = _variants(target, asked)
     if kind is Teach and given.get("given"):
@@ -169,7 +187,7 @@ def _digest_of_network(folder: Path) -> str:
     return json_digest(digests)
 
 
-def _variants(target: Target, asked: str) -> tuple[str, ...]:
+def _variants(target: Target, asked: AskedPrecision) -> tuple[str, ...]:
     """Return the precisions to write: all the device takes, or FP32 and the one that was asked for."""
     return exported_precisions(target) if asked == "auto" else tuple(dict.fromkeys(("fp32", asked)))
 

@@ -1,7 +1,7 @@
 """Latency of several files on this host, in interleaved runs so that drift hits all of them alike."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -49,15 +49,20 @@ def measure_latencies(
         for _ in range(warmup_runs):
             session.run(None, feeds[name])
     samples: dict[str, list[float]] = {name: [] for name in files}
-    names, order = list(files), np.random.default_rng(0)
-    for _ in range(runs):
-        for position in order.permutation(len(names)):
-            name = names[position]
-            samples[name].append(_timed_ms(sessions[name], feeds[name]))
+    for name in turns(tuple(files), runs):
+        samples[name].append(_timed_ms(sessions[name], feeds[name]))
     return {
         name: Latency(threads=threads, warmup_runs=warmup_runs, samples_ms=tuple(values))
         for name, values in samples.items()
     }
+
+
+def turns(names: Sequence[str], rounds: int) -> Iterator[str]:
+    """Yield every one of *names* once in each round, in another order every time and the same on every host."""
+    order = np.random.default_rng(0)
+    for _ in range(rounds):
+        for position in order.permutation(len(names)):
+            yield names[position]
 
 
 def _timed_ms(session: ort.InferenceSession, feed: dict[str, NDArray[np.float32]]) -> float:

@@ -10,6 +10,7 @@ from edgekd.cli import compress, plan, report, targets, verify
 from edgekd.core.errors import EdgekdError
 
 INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
 
 app = typer.Typer(
     name="edgekd",
@@ -45,16 +46,20 @@ def _options(
 def main() -> None:
     """Run the command line; an expected failure is one sentence on the error stream and its exit code."""
     try:
-        sys.exit(app(args=sys.argv[1:] or ["--help"], standalone_mode=False))
+        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except typer.TyperException as error:
-        sys.stderr.write(f"edgekd: {error.format_message()} See --help.\n")
-        sys.exit(error.exit_code)
+        code = _fail(f"{error.format_message()} See --help.", error.exit_code)
     except EdgekdError as error:
-        sys.stderr.write(f"edgekd: {error}\n")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nedgekd: interrupted; the same command goes on from the last saved step.\n")
-        sys.exit(INTERRUPTED)
+        code = _fail(str(error), error.exit_code)
+    if code == INTERRUPTED:
+        _fail("interrupted; the same command goes on from the last saved step.", code)
+    sys.exit(code)
+
+
+def _fail(sentence: str, code: int) -> int:
+    """Write *sentence* to the error stream and return *code*."""
+    sys.stderr.write(f"edgekd: {sentence}\n")
+    return code
 
 
 if __name__ == "__main__":

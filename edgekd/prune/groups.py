@@ -48,7 +48,9 @@ def channel_groups(module: nn.Module, example: Tensor) -> tuple[ChannelGroup, ..
     module.eval()
     try:
         with torch.enable_grad():
-            graph = tp.DependencyGraph().build_dependency(module, example_inputs=(example,), verbose=False)
+            graph = tp.DependencyGraph().build_dependency(
+                module, example_inputs=example, forward_fn=_forward, verbose=False
+            )
     except (RuntimeError, ValueError, TypeError) as error:
         message = f"prune: {type(module).__name__} cannot be traced: {error}."
         raise StageError(message) from error
@@ -59,6 +61,11 @@ def channel_groups(module: nn.Module, example: Tensor) -> tuple[ChannelGroup, ..
         for group in groups
         if not (_reaches_output(group) or any(_is_grouped(item.dep.target.module) for item in group))
     )
+
+
+def _forward(module: nn.Module, example: Tensor) -> Any:  # noqa: ANN401 - torch-pruning takes what comes
+    """Run *module* on the whole batch; left alone, torch-pruning tries each sample as an argument of its own first."""
+    return module(example)
 
 
 def _reaches_output(group: Any) -> bool:  # noqa: ANN401 - torch-pruning has no types

@@ -79,8 +79,7 @@ def test_wheel_holds_nothing_but_the_package_and_its_metadata(wheel: Path) -> No
 def test_digits_load_from_the_wheel_in_another_folder(installed: Path, tmp_path: Path) -> None:
     """The demo's data travel inside the wheel."""
     program = (
-        "import edgekd; from edgekd.tasks.digits import load_digits; "
-        "print(edgekd.__file__, len(load_digits().train))"
+        "import edgekd; from edgekd.tasks.digits import load_digits; print(edgekd.__file__, len(load_digits().train))"
     )
 
     printed = run_installed(program, installed=installed, cwd=tmp_path)

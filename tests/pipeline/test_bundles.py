@@ -1,6 +1,7 @@
 """What each device gets: read from the files themselves, not from what was planned."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from commands import edgekd_command
+from commands import compress_command, edgekd_command, small_disk
 from onnx import TensorProto, numpy_helper
 
 from edgekd.networks.session import answers, open_session
+from edgekd.report.verify import verify
 from edgekd.tasks.digits import load_digits
 
 TARGETS = ("jetson-nano", "jetson-orin-nano", "raspberry-pi-4", "raspberry-pi-5")
@@ -56,14 +58,17 @@ def test_a_bundle_holds_all_that_an_app_needs(bundle_of: Callable[[str], Path], 
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_verify_accepts_a_bundle_and_refuses_it_after_one_changed_byte(
-    bundle_of: Callable[[str], Path], target: str, tmp_path: Path
-) -> None:
-    """A whole bundle passes with exit code 0, a changed model ends with 3 and one sentence that names the file."""
+def test_verify_accepts_a_bundle(bundle_of: Callable[[str], Path], target: str) -> None:
+    """Every file is as written and the golden outputs come again."""
+    checked = verify(bundle_of(target))
+    assert checked.golden_images == 10
+    assert checked.largest_difference == 0
+
+
+def test_the_verify_command_refuses_a_changed_byte(bundle_of: Callable[[str], Path], tmp_path: Path) -> None:
+    """A whole bundle ends with exit code 0, a changed model with 3 and one sentence that names the file."""
     copied = tmp_path / "bundle"
-    copied.mkdir()
-    for path in bundle_of(target).iterdir():
-        (copied / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(bundle_of("jetson-nano"), copied)
     good = subprocess.run(edgekd_command("verify", str(copied)), capture_output=True, text=True, check=False)
     content = bytearray((copied / "model.onnx").read_bytes())
     content[-1] ^= 1
@@ -73,6 +78,23 @@ def test_verify_accepts_a_bundle_and_refuses_it_after_one_changed_byte(
     assert bad.returncode == 3
     assert "model.onnx" in bad.stderr
     assert "Traceback" not in bad.stderr
+
+
+def test_a_full_disk_leaves_no_half_written_bundle(
+    bundle_of: Callable[[str], Path], shared_store: Path, tmp_path: Path
+) -> None:
+    """A bundle that does not fit ends with exit code 2, one sentence, and nothing in its place."""
+    bundle_of("jetson-nano")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with small_disk(disk, "48k"):
+        command = compress_command("jetson-nano", out=disk / "out", store=shared_store)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        left = list(disk.iterdir())
+    assert done.returncode == 2, done.stderr
+    assert str(disk) in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert left == []
 
 
 @pytest.mark.parametrize("target", TARGETS)

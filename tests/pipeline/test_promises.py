@@ -153,7 +153,7 @@ def test_a_file_that_answers_otherwise_is_refused(made: Made) -> None:
     output = model.graph.output[0].name
     node = next(node for node in model.graph.node if output in node.output)
     node.output[0] = "unscaled"
-    model.graph.initializer.append(numpy_helper.from_array(np.float32(1.5), "one_and_a_half"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(1.5, dtype=np.float32), "one_and_a_half"))
     model.graph.node.append(helper.make_node("Mul", ["unscaled", "one_and_a_half"], [output]))
     onnx.save(model, path)
     with pytest.raises(ParityError, match="logits differ"):

@@ -16,17 +16,17 @@ DEADLINE_S = 120
 
 def run_until(command: list[str], line: str, *, settle_s: float, send: signal.Signals) -> tuple[int, str]:
     """Start *command*, send it a signal *settle_s* after *line* appears; return its exit code and what it said."""
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    assert process.stderr is not None
-    said = []
-    for text in process.stderr:
-        said.append(text)
-        if text.startswith(line):
-            break
-    time.sleep(settle_s)
-    process.send_signal(send)
-    said.extend(process.stderr)
-    return process.wait(DEADLINE_S), "".join(said)
+    said = ""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        while f"\n{line}" not in f"\n{said}":
+            text = process.stderr.readline()
+            assert text, said
+            said += text
+        time.sleep(settle_s)
+        process.send_signal(send)
+        said += process.stderr.read()
+        return process.wait(DEADLINE_S), said
 
 
 @pytest.mark.slow
@@ -50,13 +50,12 @@ def test_training_continues_from_the_last_saved_step(tmp_path: Path) -> None:
     command = compress_command(
         TARGET, out=tmp_path / "out", store=tmp_path / "store", settings=(*TINY, "teach.epochs=40")
     )
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    began = time.monotonic()
-    while not list((tmp_path / "store" / "scratch").glob("*/progress/training.safetensors")):
-        assert time.monotonic() - began < DEADLINE_S
-        time.sleep(0.05)
-    process.kill()
-    process.wait(DEADLINE_S)
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        began = time.monotonic()
+        while not list((tmp_path / "store" / "scratch").glob("*/progress/training.safetensors")):
+            assert time.monotonic() - began < DEADLINE_S
+            time.sleep(0.05)
+        process.kill()
     code, said = run_until(command, "teach: continues from step", settle_s=0, send=signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert "teach: continues from step" in said

@@ -1,9 +1,11 @@
 """Counting, against hand calculation and against a convolution that adds up ones."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -69,6 +71,7 @@ def test_a_linear_layer_counts_its_matrix_once_for_each_token() -> None:
     assert count_macs(nn.Linear(8, 3), (5, 8)) == 5 * 8 * 3
 
 
+@settings(max_examples=25)
 @given(
     groups=st.sampled_from([1, 2, 4]),
     multiplier=st.integers(1, 3),
@@ -114,7 +117,7 @@ def test_a_transformer_layer_counts_its_attention_and_its_feed_forward_part() ->
 
 
 @pytest.mark.parametrize(("layer", "gates"), [(nn.RNN, 1), (nn.GRU, 3), (nn.LSTM, 4)])
-def test_a_recurrent_layer_counts_its_gates_in_each_step(layer: type[nn.RNNBase], gates: int) -> None:
+def test_a_recurrent_layer_counts_its_gates_in_each_step(layer: Callable[..., nn.Module], gates: int) -> None:
     """Each gate multiplies the input (8) and the state (4) by a matrix with 4 rows, in each of 5 steps."""
     assert count_macs(layer(8, 4, batch_first=True), (5, 8)) == 5 * gates * 4 * (8 + 4)
 

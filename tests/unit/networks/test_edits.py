@@ -47,7 +47,7 @@ def test_edits_rebuild_the_structure() -> None:
 def test_a_resized_parameter_is_trained_as_before() -> None:
     """A frozen parameter stays frozen, a free one free, a buffer a buffer."""
     network = small()
-    network[0].weight.requires_grad_(requires_grad=False)
+    network[0].weight.requires_grad = False
 
     apply_edits(network, [Resize(path="0", attributes={}, shapes={"weight": (3, 1, 3, 3), "bias": (3,)})])
     apply_edits(network, [Resize(path="1", attributes={}, shapes={"running_mean": (3,)})])

@@ -29,7 +29,8 @@ from edgekd.networks.network import load_network
 for folder in map(Path, sys.argv[1:]):
     _, module = load_network(folder)
     with torch.no_grad():
-        save_file({"answers": module(load_file(folder / "images.safetensors")["images"])}, folder / "answers.safetensors")
+        answers = module(load_file(folder / "images.safetensors")["images"])
+    save_file({"answers": answers}, folder / "answers.safetensors")
 assert "torch_pruning" not in sys.modules
 """
 
@@ -51,7 +52,7 @@ def perturbed(module: nn.Module) -> nn.Module:
     generator = torch.Generator().manual_seed(7)
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point() and tensor.ndim == 1:
-            tensor += torch.rand(tensor.shape, generator=generator) * (0.5 if name.endswith("var") else 0.2)
+            tensor.add_(torch.rand(tensor.shape, generator=generator), alpha=0.5 if name.endswith("var") else 0.2)
     return module.eval()
 
 
@@ -149,12 +150,11 @@ def test_a_factory_that_cannot_be_called_is_refused(factory: str, message: str) 
         {"width": 8},
         {"classes": 3, "width": -8},
         {"classes": 3, "width": "wide"},
-        {"classes": 3, "stem_stride": 0},
     ],
 )
 def test_arguments_that_the_factory_refuses_are_named(arguments: dict[str, int | str]) -> None:
     """The message says which factory was called with what."""
-    with pytest.raises(ConfigError, match="edgekd.networks.dscnn:dscnn: called with {.*}: "):
+    with pytest.raises(ConfigError, match=r"edgekd\.networks\.dscnn:dscnn: called with {.*}: "):
         build(Network(factory=DEPTHWISE.factory, arguments=arguments))
 
 
@@ -175,7 +175,9 @@ def test_a_file_that_cannot_be_read_is_named(saved: Path, name: str, damage: str
     if damage == "a folder":
         file.mkdir()
     elif damage != "missing":
-        file.write_bytes({"empty": b"", "garbage": b"\x00garbage" * 9, "truncated": content[: len(content) // 2]}[damage])
+        file.write_bytes(
+            {"empty": b"", "garbage": b"\x00garbage" * 9, "truncated": content[: len(content) // 2]}[damage]
+        )
 
     with pytest.raises(ConfigError, match=f"{file}: cannot be read as"):
         load_network(saved)

@@ -12,14 +12,14 @@ from torch import nn
 from edgekd.core.errors import ConfigError
 from edgekd.networks.session import Arithmetic, answers, open_session
 
-LAYER = nn.Sequential(nn.Linear(6, 4), nn.ReLU())
+LINEAR = nn.Linear(6, 4)
+LAYER = nn.Sequential(LINEAR, nn.ReLU())
 IMAGES = np.random.default_rng(0).standard_normal((7, 6), dtype=np.float32)
 
 
 def graph(batch: int | str) -> onnx.ModelProto:
     """Return LAYER as Gemm and Relu, for a fixed or a free batch."""
-    linear = LAYER[0]
-    weights = {"w": linear.weight, "b": linear.bias}
+    weights = {"w": LINEAR.weight, "b": LINEAR.bias}
     body = helper.make_graph(
         [helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=1), helper.make_node("Relu", ["y"], ["z"])],
         "layer",

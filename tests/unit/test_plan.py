@@ -1,0 +1,278 @@
+"""The plan: what the target and the recipe decide, and what is refused before any work."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekd.core.errors import ConfigError
+from edgekd.core.strict import read_toml
+from edgekd.plan import Plan, make_plan, plan_to_toml, read_recipe
+from edgekd.stages.settings import Distill, Export, FactorizeLayers, Prune, Quantize, Teach
+from edgekd.targets import load_target, target_file, target_names
+
+ALL_STAGES = ["teach", "distill", "prune", "factorize", "quantize", "export"]
+
+CHANGES: list[tuple[str, ...]] = [
+    (),
+    ("prune.ratio=0.4", "teach.epochs=3", "teach.nesterov=false"),
+    ("prune.ratio=0",),
+    ("export.precision=fp32",),
+    ('export.variants=["fp32", "fp16"]', "export.precision=fp16"),
+    ("teach.arguments.width=16", "budgets.size_kb=48.5"),
+    ("measure.runs=20", "measure.threads=2", "distill.schedule=cosine"),
+]
+
+
+def plan_of(target: str, *assignments: str) -> Plan:
+    """Return the plan for a target with ``--set`` *assignments*."""
+    return make_plan(target, read_recipe(None, assignments))
+
+
+def refused(target: str, *assignments: str) -> str:
+    """Return the one sentence that such a plan ends in."""
+    with pytest.raises(ConfigError) as error:
+        plan_of(target, *assignments)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def names_of(plan: Plan) -> list[str]:
+    """Return the stages of a plan in order."""
+    return [settings.stage.name for settings in plan.stages]
+
+
+@pytest.mark.parametrize("changes", CHANGES, ids=" ".join)
+@pytest.mark.parametrize("target", target_names())
+def test_a_printed_plan_fed_back_is_the_same_plan(target: str, changes: tuple[str, ...]) -> None:
+    """What ``edgekd plan`` prints is a whole recipe: target, seed and every number, so keys in the store agree."""
+    plan = make_plan(target, read_recipe(None, changes), seed=7)
+    assert make_plan(None, tomllib.loads(plan_to_toml(plan))) == plan
+
+
+@given(
+    ratio=st.floats(0, 1, exclude_max=True),
+    lr=st.floats(0, 1e3, exclude_min=True),
+    epochs=st.integers(1, 1000),
+    seed=st.integers(0, 1_000_000_000),
+)
+def test_every_number_survives_being_printed(ratio: float, lr: float, epochs: int, seed: int) -> None:
+    """TOML keeps each float to its last bit."""
+    recipe = {"prune": {"ratio": ratio, "epochs": epochs}, "distill": {"lr": lr}}
+    plan = make_plan("raspberry-pi-4", recipe, seed=seed)
+    assert make_plan(None, tomllib.loads(plan_to_toml(plan))) == plan
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_the_targets_numbers_are_the_plans(name: str) -> None:
+    """Channel multiple, prices of a layer, placement, versions and budgets are those of the target's file."""
+    facts, plan = read_toml(target_file(name)), plan_of(name)
+    prune, factorize, export = (plan.settings_of(kind) for kind in (Prune, FactorizeLayers, Export))
+    assert isinstance(prune, Prune)
+    assert isinstance(factorize, FactorizeLayers)
+    assert isinstance(export, Export)
+    assert prune.multiple == factorize.rank_multiple == facts["channels"]["multiple"]
+    cost = (factorize.gmacs_per_s, factorize.ns_per_activation, factorize.layer_overhead_us)
+    assert cost == tuple(facts["cost"][fact] for fact in ("gmacs_per_s", "ns_per_activation", "layer_overhead_us"))
+    assert (export.runtime, export.opset, export.ir_version) == tuple(
+        facts["runtime"][fact] for fact in ("name", "opset", "ir_version")
+    )
+    assert export.precision == facts["precision"]["default"]
+    assert plan.budgets == load_target(name).budgets
+
+
+def test_each_runtime_gets_its_placement() -> None:
+    """ONNX Runtime on the Raspberry Pi, TensorRT on the Orin."""
+    placements = {}
+    for name in ("raspberry-pi-4", "jetson-orin-nano"):
+        quantize = plan_of(name).settings_of(Quantize)
+        assert isinstance(quantize, Quantize)
+        placements[name] = quantize.placement
+    assert placements == {"raspberry-pi-4": "onnxruntime-arm64", "jetson-orin-nano": "tensorrt"}
+
+
+def test_a_device_without_int8_gets_no_quantize_stage_and_the_reason() -> None:
+    """jetson-nano: FP32 and FP16 files, INT8 left out because of its compute capability."""
+    plan = plan_of("jetson-nano")
+    export = plan.settings_of(Export)
+    assert isinstance(export, Export)
+    assert names_of(plan) == [name for name in ALL_STAGES if name != "quantize"]
+    assert (export.precision, export.variants, export.opset) == ("fp16", ("fp32", "fp16"), 13)
+    assert plan.settings_of(Quantize) is None
+    assert len(plan.notes) == 1
+    assert "quantize" in plan.notes[0]
+    assert "5.3" in plan.notes[0]
+
+
+def test_int8_is_refused_where_the_device_has_none() -> None:
+    """The reason and the way out are in the sentence."""
+    for asked in ("export.precision=int8", 'export.variants=["fp16", "int8"]'):
+        message = refused("jetson-nano", asked)
+        assert "jetson-nano: INT8 asked, but" in message
+        assert 'use precision = "fp16"' in message
+
+
+def test_stages_that_agree_on_a_number_do_not_depend_on_the_target() -> None:
+    """Teaching and distilling are the same for every device, so their results are shared."""
+    for kind in (Teach, Distill):
+        assert len({str(plan_of(name).settings_of(kind)) for name in target_names()}) == 1
+
+
+def test_a_stage_with_nothing_to_do_is_left_out_and_said_so() -> None:
+    """prune.ratio = 0 removes nothing; without an INT8 file there is nothing to quantize."""
+    plan = plan_of("raspberry-pi-4", "prune.ratio=0", "export.precision=fp32")
+    assert names_of(plan) == ["teach", "distill", "factorize", "export"]
+    assert [note.partition(":")[0] for note in plan.notes] == ["prune", "quantize"]
+
+
+def test_a_table_in_a_recipe_changes_what_it_names_alone() -> None:
+    """teach.arguments keeps its other arguments when one is set."""
+    teach = plan_of("jetson-nano", "teach.arguments.width=16").settings_of(Teach)
+    assert isinstance(teach, Teach)
+    assert teach.arguments == {"classes": 10, "channels": 1, "width": 16}
+
+
+def test_assignments_win_over_the_recipe_and_arguments_over_both(tmp_path: Path) -> None:
+    """--set over the file, --target and --seed over its header."""
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('target = "jetson-nano"\nseed = 3\n[prune]\nratio = 0.1\nepochs = 2\n')
+    tables = read_recipe(recipe, ["prune.ratio=0.4"])
+    plan = make_plan("raspberry-pi-4", tables, seed=5)
+    prune = plan.settings_of(Prune)
+    assert isinstance(prune, Prune)
+    assert (plan.target, plan.seed, prune.ratio, prune.epochs) == ("raspberry-pi-4", 5, 0.4, 2)
+    assert (make_plan(None, tables).target, make_plan(None, tables).seed) == ("jetson-nano", 3)
+
+
+def test_a_target_may_be_a_path(tmp_path: Path) -> None:
+    """A file of one's own is planned for as the bundled ones are."""
+    board = tmp_path / "board.toml"
+    tables = read_toml(target_file("raspberry-pi-5"))
+    tables["channels"]["multiple"] = 4
+    board.write_text(tomli_w.dumps(tables))
+    plan = plan_of(str(board))
+    prune = plan.settings_of(Prune)
+    assert isinstance(prune, Prune)
+    assert (plan.target, prune.multiple) == (str(board), 4)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("prun.ratio=0.4", ["prun", "did you mean 'prune'?"]),
+        ("prune.ration=0.4", ["prune", "ration: unknown field", "did you mean 'ratio'?"]),
+        ("prune.ratio=1.5", ["prune", "ratio: 1.5 given", "less than 1"]),
+        ("prune.ratio=-0.1", ["ratio: -0.1 given", "at least 0"]),
+        ("prune.ratio=nan", ["ratio", "nan given", "finite"]),
+        ("prune.ratio=half", ["ratio: 'half' given", "a number"]),
+        ("prune.ratio=", ["ratio: '' given"]),
+        ("factorize.energy=0", ["energy: 0 given", "more than 0"]),
+        ("teach.epochs=0", ["epochs: 0 given", "at least 1"]),
+        ("teach.momentum=0", ["nesterov"]),
+        ("teach.schedule=cosin", ["schedule", "did you mean 'cosine'?"]),
+        ("measure.runs=5", ["runs: 5 given", "at least 20"]),
+        ("budgets.size_kb=-1", ["budgets: size_kb: -1 given"]),
+        ("budgets.sise_kb=1", ["sise_kb: unknown field", "did you mean 'size_kb'?"]),
+        ("export.precision=fp31", ["export: precision: 'fp31' given", "did you mean 'fp32'?"]),
+        ("export.precision=5", ["export: precision: 5 given", "one of 'auto'"]),
+        ("export.variants=[]", ["export.variants", 'the shipped precision "fp16"']),
+        ("export.opset=14", ["export.opset: 14 given", "jetson-nano", "8.2", "at most 13"]),
+        ("export.opset=12", ["opset: 12 given", "at least 13"]),
+        ("export.opset=19", ["opset: 19 given", "at most 18"]),
+        ("teach.given=nowhere", ["teach.given", "nowhere", "no such file"]),
+        ("prune.ratio", ["--set prune.ratio", "stage.field=value"]),
+        ("prune=0.4", ["--set prune=0.4", "stage.field=value"]),
+        ("prune.=1", ["stage.field=value"]),
+        ("=1", ["stage.field=value"]),
+        ("teach.epochs.more=1", ["epochs"]),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_was_expected(assignment: str, words: list[str]) -> None:
+    """Stage, field, what came, and the nearest name or the range: in one sentence."""
+    message = refused("jetson-nano", assignment)
+    assert all(word in message for word in words), message
+
+
+def test_a_value_is_no_table() -> None:
+    """A field that was set to a number has no fields of its own."""
+    assert "epochs is a value, not a table" in refused("jetson-nano", "teach.epochs=1", "teach.epochs.more=1")
+
+
+def test_the_ir_version_of_the_runtime_is_a_limit(tmp_path: Path) -> None:
+    """A runtime that reads IR 8 at most is not given IR 9."""
+    tables = read_toml(target_file("raspberry-pi-5"))
+    tables["runtime"] |= {"version": "1.10.0", "max_opset": 15, "max_ir_version": 8}
+    board = tmp_path / "board.toml"
+    board.write_text(tomli_w.dumps(tables))
+    message = refused(str(board), "export.ir_version=9")
+    assert "export.ir_version: 9 given" in message
+    assert "at most 8" in message
+
+
+@pytest.mark.parametrize(
+    ("target", "recipe", "words"),
+    [
+        (None, {}, ["no target given", "--target"]),
+        ("jetson-nao", {}, ["jetson-nao", "did you mean 'jetson-nano'"]),
+        ("missing.toml", {}, ["missing.toml"]),
+        (None, {"target": 5}, ["recipe: target: 5 given", "a string"]),
+        ("jetson-nano", {"task": "digit"}, ["task: 'digit' given", "did you mean 'digits'?"]),
+        ("jetson-nano", {"seed": "one"}, ["seed: 'one' given", "an integer"]),
+        ("jetson-nano", {"seed": -1}, ["seed: -1 given", "at least 0"]),
+    ],
+)
+def test_a_wrong_header_is_named(target: str | None, recipe: dict[str, Any], words: list[str]) -> None:
+    """Target, task and seed are checked as the rest is."""
+    with pytest.raises(ConfigError) as error:
+        make_plan(target, recipe)
+    message = str(error.value)
+    assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("seed", [-1, 2**70])
+def test_a_seed_that_no_generator_takes_is_refused(seed: int) -> None:
+    """The command line's seed has the recipe's limits."""
+    with pytest.raises(ConfigError, match=f"seed: {seed} given"):
+        make_plan("jetson-nano", {}, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[prun]\nratio = 0.4\n", ["mine.toml: prun: unknown", "did you mean 'prune'?"]),
+        ("prune = 0.4\n", ["mine.toml: prune: 0.4 given", "[prune]"]),
+        ("[prune\n", ["mine.toml: not valid TOML", "line 1"]),
+    ],
+)
+def test_a_wrong_recipe_file_is_named(tmp_path: Path, text: str, words: list[str]) -> None:
+    """The file's own name starts the sentence."""
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        read_recipe(recipe, [])
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_missing_recipe_file_is_named(tmp_path: Path) -> None:
+    """No file, no plan."""
+    with pytest.raises(ConfigError, match=r"absent\.toml"):
+        read_recipe(tmp_path / "absent.toml", [])
+
+
+def test_a_given_teacher_is_part_of_the_plan_by_its_content(tmp_path: Path) -> None:
+    """The digest of both files is in the plan; other weights in the same folder are another plan, and said so."""
+    (tmp_path / "network.json").write_text("{}")
+    (tmp_path / "weights.safetensors").write_bytes(b"old")
+    assignment = f"teach.given={tmp_path}"
+    before = plan_of("jetson-nano", assignment)
+    printed = tomllib.loads(plan_to_toml(before))
+    assert make_plan(None, printed) == before
+    (tmp_path / "weights.safetensors").write_bytes(b"new")
+    assert plan_of("jetson-nano", assignment) != before
+    with pytest.raises(ConfigError, match="another network"):
+        make_plan(None, printed)
