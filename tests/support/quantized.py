@@ -53,7 +53,7 @@ class Branches(nn.Module):
         stem = self.stem(images)
         joined = torch.cat([self.left(stem), self.right(stem)], 1)
         logits: Tensor = self.classifier(self.last(joined * self.gate(joined)))
-        return functional.relu6(logits) + logits
+        return logits
 
 
 NETWORKS: Mapping[str, Callable[[], nn.Module]] = MappingProxyType(

@@ -70,6 +70,11 @@ def test_equal_scores_whose_means_round_apart_still_go_in_order() -> None:
     assert (19 - lost(selection, 0)) % 8 == 0
 
 
+def test_a_group_keeps_its_last_block() -> None:
+    """Although eight of eight would come nearer to 99 % than four."""
+    assert lost(select(tensors([[1.0] * 8]), ratio=0.99, multiple=4, max_ratio=1.0), 0) == 4
+
+
 def test_a_ratio_of_zero_removes_nothing() -> None:
     """Not even channels whose score is zero."""
     selection = select(tensors([[0.0] * 16]), ratio=0.0, multiple=4, max_ratio=0.9)

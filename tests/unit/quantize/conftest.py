@@ -73,7 +73,9 @@ def residual() -> ModelProto:
         helper.make_node("Gemm", ["flat", "head.weight", "head.bias"], ["logits"], name="head", transB=1),
     ]
     numbers = np.random.default_rng(0)
-    shapes = {f"{n}.weight": (2, 2, 3, 3) for n in ("stem", "a1", "a2", "b_short", "b1", "b2")}
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{n}.weight": (2, 2, 3, 3) for n in ("stem", "a1", "a2", "b_short", "b1", "b2")
+    }
     shapes |= {"stem.bias": (2,), "a2.bias": (2,), "head.weight": (3, 2), "head.bias": (3,)}
     constants = [numpy_helper.from_array(numbers.standard_normal(s).astype(np.float32), n) for n, s in shapes.items()]
     given = [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 2, 8, 8])]

@@ -53,7 +53,7 @@ def test_values_beyond_the_range_are_clamped() -> None:
 def test_the_gradient_passes_inside_and_stops_where_values_are_clamped() -> None:
     """Straight through: 1 inside the range, its ends included; 0 beyond."""
     values = torch.tensor([0.3, 126.9, 127.0, 127.6, -128.0, -128.6, 500.0], requires_grad=True)
-    fake_quantize(values, torch.tensor(1.0), 0, LOW, HIGH).sum().backward()
+    fake_quantize(values, torch.tensor(1.0), 0, LOW, HIGH).sum().backward()  # type: ignore[no-untyped-call]
     assert values.grad is not None
     assert values.grad.tolist() == [1, 1, 1, 0, 1, 0, 0]
 

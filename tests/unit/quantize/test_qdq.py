@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,7 +27,7 @@ def by_hand(residual: ModelProto, placement: PlacementName) -> ModelProto:
     return write_qdq(residual, places, {value: Grid(scale=0.5, zero_point=zero_point) for value in places.readers})
 
 
-def constants_of(model: ModelProto) -> dict[str, NDArray[np.generic]]:
+def constants_of(model: ModelProto) -> dict[str, NDArray[Any]]:
     """Return the initializers by name."""
     return {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
 
@@ -129,7 +130,8 @@ def test_activation_scales_and_zero_points_are_scalars(quantized: Quantized) -> 
     constants = constants_of(quantized.qdq)
     for node in (node for node in quantized.qdq.graph.node if node.op_type == "QuantizeLinear"):
         scale, zero_point = constants[node.input[1]], constants[node.input[2]]
-        assert (scale.shape, scale.dtype, zero_point.shape, zero_point.dtype) == ((), np.float32, (), np.int8)
+        assert scale.shape == zero_point.shape == ()
+        assert (scale.dtype, zero_point.dtype) == (np.dtype(np.float32), np.dtype(np.int8))
 
 
 def test_equal_constants_are_written_once_and_pairs_have_no_names(quantized: Quantized) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekd.bench.host import this_host
 from edgekd.bench.latency import Latency
 from edgekd.core.digest import file_digest
 from edgekd.pipeline import StageResult
@@ -139,7 +138,8 @@ def _model() -> bytes:
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 2])],
         [numpy_helper.from_array(WEIGHTS, "weights")],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7).SerializeToString()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+    return bytes(model.SerializeToString())
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -81,6 +81,15 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     assert len(set(orders)) == 4
 
 
+def test_an_image_looks_different_each_time(task: Task) -> None:
+    """Batches of everything hold the same 26 images in every step, changed in other ways."""
+    batches = training_batches(task, Training(epochs=3, lr=1.0, batch_size=26), seed=0)
+
+    darkest_first = {tuple(batches.batch(step)[0].mean((1, 2, 3)).sort().values.tolist()) for step in range(3)}
+
+    assert len(darkest_first) == 3
+
+
 def test_what_the_layers_draw_has_a_seed_of_its_own_in_each_step() -> None:
     """Different for every step and seed, and always the same for one."""
     seeds = [numbered(8, 4, seed=seed).layer_seed(step) for seed in (0, 1) for step in range(50)]
