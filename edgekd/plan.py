@@ -171,8 +171,10 @@ def _settings(stage: str, target: Target, given: Tables, where: str) -> Settings
             )
             raise ConfigError(message)
     for name, value in given.items():
-        default = msgspec.to_builtins(_default(kind, name))
-        fields[name] = default | value if isinstance(default, dict) and isinstance(value, dict) else value
+        if name == "arguments" and isinstance(value, dict) and "factory" not in given:
+            fields[name] = _default_arguments(kind) | value
+        else:
+            fields[name] = value
     return convert(fields, kind, where=f"{where}: {stage}")
 
 
@@ -192,12 +194,12 @@ def _variants(target: Target, asked: AskedPrecision) -> tuple[str, ...]:
     return exported_precisions(target) if asked == "auto" else tuple(dict.fromkeys(("fp32", asked)))
 
 
-def _default(kind: type[Settings], name: str) -> object:
-    """Return the default of the field *name*, or None where it has none."""
+def _default_arguments(kind: type[Settings]) -> Tables:
+    """Return the arguments of the built-in factory; one that is given takes only those given with it."""
     for field in msgspec.structs.fields(kind):
-        if field.name == name and field.default_factory is not msgspec.NODEFAULT:
-            return field.default_factory()
-    return None
+        if field.name == "arguments" and field.default_factory is not msgspec.NODEFAULT:
+            return dict(field.default_factory())
+    return {}
 
 
 def _check_export(export: Export, target: Target) -> None:
@@ -206,6 +208,9 @@ def _check_export(export: Export, target: Target) -> None:
         reason = refusal(target, precision)
         if reason is not None:
             raise ConfigError(reason)
+    if len(set(export.variants)) != len(export.variants):
+        message = f"export.variants: {list(export.variants)}; expected each precision once."
+        raise ConfigError(message)
     if export.precision not in export.variants:
         message = (
             f'export.variants: {list(export.variants)}; expected to hold the shipped precision "{export.precision}".'

@@ -40,12 +40,19 @@ def export_onnx(module: nn.Module, task: Task) -> ModelProto:
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
-            message = f"export: torch cannot export {type(module).__name__} to ONNX: {error}."
+            message = f"export: torch cannot export {type(module).__name__} to ONNX: {_cause(error)}"
             raise StageError(message) from error
     if program is None:
         message = "export: torch.onnx.export gave nothing back."
         raise StageError(message)
     return canonicalize(program.model_proto)
+
+
+def _cause(error: BaseException) -> str:
+    """Return the first line of what lies at the bottom of torch's chain of errors."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().partition("\n")[0]
 
 
 @contextmanager
@@ -56,7 +63,6 @@ def _quiet() -> Iterator[None]:
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg|torch")
             warnings.filterwarnings("ignore", category=FutureWarning, message=r".*LeafSpec.*")
             yield
     finally:

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ from edgekd.core.strict import convert
 from edgekd.networks.session import answers, open_session
 from edgekd.report.bundle import SHIPPED
 from edgekd.report.destination import MANIFEST
-from edgekd.report.manifest import Manifest
+from edgekd.report.manifest import MANIFEST_FORMAT, Manifest
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +35,7 @@ def verify(bundle: Path) -> Verification:
     where the model does not give the golden outputs.
     """
     manifest = read_manifest(bundle)
+    _check_manifest(bundle / MANIFEST, manifest)
     _check_files(bundle, manifest)
     for name in (SHIPPED, *manifest.precisions.values()):
         open_session(bundle / name)
@@ -62,6 +64,22 @@ def read_manifest(bundle: Path) -> Manifest:
     return convert(data, Manifest, where=str(path))
 
 
+def _check_manifest(path: Path, manifest: Manifest) -> None:
+    """Raise ConfigError where the manifest is of another form, or names files that it does not list."""
+    if manifest.format != MANIFEST_FORMAT:
+        message = (
+            f"{path}: format: {manifest.format} given; this edgekd reads {MANIFEST_FORMAT}: use the one that wrote it."
+        )
+        raise ConfigError(message)
+    for name in (SHIPPED, manifest.golden.file, *manifest.precisions.values()):
+        if name not in manifest.files:
+            message = f"{path}: '{name}' is used but not in files; make the bundle again."
+            raise ConfigError(message)
+    if len(manifest.inputs) != 1 or len(manifest.outputs) != 1:
+        message = f"{path}: {len(manifest.inputs)} inputs, {len(manifest.outputs)} outputs; expected one of each."
+        raise ConfigError(message)
+
+
 def _check_files(bundle: Path, manifest: Manifest) -> None:
     """Raise StageError for the first file that is missing, extra or not what the manifest says."""
     found = {path.name for path in bundle.iterdir()} - {MANIFEST}
@@ -70,15 +88,20 @@ def _check_files(bundle: Path, manifest: Manifest) -> None:
         message = f"{bundle / name}: {state}; the bundle is not what was written: make it again."
         raise StageError(message)
     for name, facts in manifest.files.items():
-        if file_digest(bundle / name) != facts.sha256:
+        if not (bundle / name).is_file() or file_digest(bundle / name) != facts.sha256:
             message = f"{bundle / name}: its SHA-256 is not the manifest's; the bundle is not what was written."
             raise StageError(message)
 
 
 def _replay(bundle: Path, manifest: Manifest) -> float:
     """Return the largest difference between golden and replayed outputs; ParityError where it is too large."""
-    with np.load(io.BytesIO((bundle / manifest.golden.file).read_bytes()), allow_pickle=False) as golden:
-        images, expected = golden[manifest.inputs[0].name], golden[manifest.outputs[0].name]
+    path = bundle / manifest.golden.file
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as golden:
+            images, expected = golden[manifest.inputs[0].name], golden[manifest.outputs[0].name]
+    except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
+        message = f"{path}: cannot be read as the golden inputs and outputs ({error}); make the bundle again."
+        raise StageError(message) from error
     found = answers(open_session(bundle / SHIPPED, arithmetic="reference"), images)
     difference = float(np.abs(found - expected).max())
     if not difference <= manifest.golden.tolerance:
