@@ -26,7 +26,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from edgekd.networks.network import load_network
-for folder in map(Path, sys.argv[1:]):
+torch.set_num_threads(int(sys.argv[1]))  # sums of more threads are rounded otherwise
+for folder in map(Path, sys.argv[2:]):
     _, module = load_network(folder)
     with torch.no_grad():
         answers = module(load_file(folder / "images.safetensors")["images"])
@@ -79,7 +80,8 @@ def test_a_pruned_and_factorized_network_is_rebuilt_in_another_process(tmp_path:
         with torch.no_grad():
             expected[name] = module(images)
 
-    subprocess.run([sys.executable, "-c", REBUILD, *(str(tmp_path / name) for name in expected)], check=True)
+    folders = [str(tmp_path / name) for name in expected]
+    subprocess.run([sys.executable, "-c", REBUILD, str(torch.get_num_threads()), *folders], check=True)
 
     for name, answers in expected.items():
         assert torch.equal(load_file(tmp_path / name / "answers.safetensors")["answers"], answers)

@@ -1,20 +1,9 @@
-"""A task small enough to train on in milliseconds, and the same random weights in every test."""
-
-from collections.abc import Iterator
+"""A task small enough to train on in milliseconds."""
 
 import numpy as np
 import pytest
-import torch
 
 from edgekd.tasks.task import Preprocessing, Split, Task
-
-
-@pytest.fixture(autouse=True)
-def _equal_start() -> Iterator[None]:
-    """Give each test torch's random numbers from the start."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 @pytest.fixture
