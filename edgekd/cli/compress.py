@@ -1,5 +1,6 @@
 """edgekd compress: the main job."""
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from edgekd.report.compress import Outcome
 
 OUT = Path("edgekd-out")
+
+PATIENT_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
+"""Torch's threads sleep while they wait for each other; spinning, a step takes eight times as long as soon as another
+process wants a core. Read when torch is loaded."""
 
 
 def command(  # noqa: PLR0913 - one for each option
@@ -43,6 +48,7 @@ def command(  # noqa: PLR0913 - one for each option
     progress.say(f"edgekd: {plan.target}, results in {destination}")
     for note in plan.notes:
         progress.say(note)
+    os.environ.setdefault(*PATIENT_THREADS)
     heavy = import_module("edgekd.report.compress")
     outcome: Outcome = heavy.compress(plan, out=destination, store=Store(store), progress=progress)
     _show(outcome, as_json=as_json)
