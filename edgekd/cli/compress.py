@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OUT = Path("edgekd-out")
 
 PATIENT_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
-"""Torch's threads sleep while they wait for each other; spinning, a step takes eight times as long as soon as another
+"""Torch's threads sleep while they wait for each other; spinning, a step takes many times as long as soon as another
 process wants a core. Read when torch is loaded."""
 
 
