@@ -57,9 +57,7 @@ def main() -> None:
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for promise in promises:
-        print(
-            f"{'holds' if promise.holds else 'MISSED':<7} {promise.what}: {promise.found} ({promise.bound})"
-        )
+        print(f"{'holds' if promise.holds else 'MISSED':<7} {promise.what}: {promise.found} ({promise.bound})")
     sys.exit(not all(promise.holds for promise in promises))
 
 
@@ -99,9 +97,7 @@ def compress(folder: Path, target: str, seed: int, *, kind: str) -> dict[str, An
         "exit_code": code,
         "seconds": seconds,
         "peak_memory_bytes": usage.ru_maxrss * 1024,
-        "model_sha256": {
-            p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(out.glob("*.onnx"))
-        },
+        "model_sha256": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(out.glob("*.onnx"))},
         "report": report,
     }
 
@@ -122,9 +118,7 @@ def start_up_samples() -> dict[str, list[float]]:
     return samples
 
 
-def judge(
-    runs: list[dict[str, Any]], repeated: list[dict[str, Any]], starts: dict[str, list[float]]
-) -> list[Promise]:
+def judge(runs: list[dict[str, Any]], repeated: list[dict[str, Any]], starts: dict[str, list[float]]) -> list[Promise]:
     """Return every promise of the main job with the figure that was found."""
     cold = [run for run in runs if run["kind"] == "cold"]
     again = [run for run in runs if run["kind"] == "again"]
@@ -139,9 +133,7 @@ def judge(
         at_most("peak memory, GiB", MAXIMUM_MEMORY_GIB, max(r["peak_memory_bytes"] for r in cold) / 2**30),
     ]
     for target in TARGETS:
-        promises += accuracy_promises(
-            target, [r for r in runs if r["target"] == target and r["kind"] != "again"]
-        )
+        promises += accuracy_promises(target, [r for r in runs if r["target"] == target and r["kind"] != "again"])
     promises += integer_promises([r for r in runs if r["target"] == "raspberry-pi-4"])
     same = [r["model_sha256"] for r in runs if r["seed"] == SEEDS[0]] == [r["model_sha256"] for r in repeated]
     promises.append(
@@ -174,12 +166,8 @@ def accuracy_promises(target: str, runs: list[dict[str, Any]]) -> list[Promise]:
             MAXIMUM_DROP_POINTS,
             statistics.median(row["drop_points"] for row in shrink),
         ),
-        at_least(
-            f"{name}: times smaller, least", MINIMUM_SIZE_RATIO, min(row["size_ratio"] for row in shrink)
-        ),
-        at_least(
-            f"{name}: times fewer MACs, least", MINIMUM_MACS_RATIO, min(row["macs_ratio"] for row in shrink)
-        ),
+        at_least(f"{name}: times smaller, least", MINIMUM_SIZE_RATIO, min(row["size_ratio"] for row in shrink)),
+        at_least(f"{name}: times fewer MACs, least", MINIMUM_MACS_RATIO, min(row["macs_ratio"] for row in shrink)),
     ]
 
 
@@ -189,9 +177,7 @@ def integer_promises(runs: list[dict[str, Any]]) -> list[Promise]:
     kernels = [record["export"]["files"]["int8"]["kernels"] for record in records]
     operators = [record["export"]["files"]["int8"]["operators"] for record in records]
     integer = all(
-        k.get("QLinearConv") == o.get("Conv")
-        and k.get("QGemm") == o.get("Gemm")
-        and not {"Conv", "Gemm"} & k.keys()
+        k.get("QLinearConv") == o.get("Conv") and k.get("QGemm") == o.get("Gemm") and not {"Conv", "Gemm"} & k.keys()
         for k, o in zip(kernels, operators, strict=True)
     )
     agreement = min(record["quantize"]["agreement"]["test"]["top1"] for record in records)
@@ -224,14 +210,10 @@ def commit() -> str:
     """Return the commit that was measured, marked where files differed from it."""
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
-    return git("rev-parse", "HEAD") + (
-        "-dirty" if git("status", "--porcelain", "--", "edgekd", "targets") else ""
-    )
+    return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", "edgekd", "targets") else "")
 
 
 if __name__ == "__main__":

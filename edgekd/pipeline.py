@@ -1,7 +1,7 @@
 """Running a plan against the store: every stage is found there, or run, checked and committed."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,6 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     task: Task
     store: Store
     progress: Progress
-
-
-def keys_of(results: Sequence[StageResult]) -> dict[str, str]:
-    """Return the store key of each stage by name."""
-    return {result.name: result.key for result in results}
 
 
 def _run_stage(settings: Settings, inputs: Mapping[Kind, StageResult], site: Site) -> StageResult:

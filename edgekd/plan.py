@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,7 +14,7 @@ from edgekd.core.digest import file_digest, json_digest
 from edgekd.core.errors import ConfigError
 from edgekd.core.strict import convert, read_toml, suggestion
 from edgekd.networks.layout import STRUCTURE, WEIGHTS
-from edgekd.stages.settings import STAGE_SETTINGS, Export, Kind, Measure, Prune, Settings, Teach
+from edgekd.stages.settings import BUILT_IN_ARGUMENTS, STAGE_SETTINGS, Export, Kind, Measure, Prune, Settings, Teach
 from edgekd.targets import (
     AskedPrecision,
     Budgets,
@@ -96,6 +97,7 @@ def make_plan(target: str | None, recipe: Mapping[str, Any], *, seed: int | None
     assert isinstance(export, Export)  # noqa: S101 - the table says so
     assert isinstance(measure, Measure)  # noqa: S101 - the table says so
     _check_export(export, facts)
+    _check_facts(resolved, facts)
     stages, notes = _active(resolved, export, facts)
     _check_wiring(stages)
     budgets = convert(
@@ -166,13 +168,16 @@ def _settings(stage: str, target: Target, given: Tables, where: str) -> Settings
     if kind is Teach and given.get("given"):
         found = fields["given_sha256"] = _digest_of_network(Path(str(given["given"])))
         if given.get("given_sha256", found) != found:
-            message = (
-                f"{where}: teach.given: {given['given']}: is another network than the one this recipe was made with."
-            )
+            message = f"{where}: teach.given: {given['given']}: not the network that this recipe was made with."
+            raise ConfigError(message)
+    if "factory" in given and "factory_sha256" in kind.__struct_fields__:
+        found = fields["factory_sha256"] = _digest_of_factory(str(given["factory"]), f"{where}: {stage}.factory")
+        if given.get("factory_sha256", found) != found:
+            message = f"{where}: {stage}.factory: {given['factory']}: not the code that this recipe was made with."
             raise ConfigError(message)
     for name, value in given.items():
         if name == "arguments" and isinstance(value, dict) and "factory" not in given:
-            fields[name] = _default_arguments(kind) | value
+            fields[name] = dict(BUILT_IN_ARGUMENTS) | value
         else:
             fields[name] = value
     return convert(fields, kind, where=f"{where}: {stage}")
@@ -189,17 +194,22 @@ def _digest_of_network(folder: Path) -> str:
     return json_digest(digests)
 
 
+def _digest_of_factory(factory: str, where: str) -> str:
+    """Return the digest of the file that defines *factory*, nothing for edgekd's own; ConfigError for none."""
+    module = factory.partition(":")[0]
+    try:
+        found = find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        found = None
+    if found is None or found.origin is None or not Path(found.origin).is_file():
+        message = f"{where}: '{factory}': no module '{module}' can be found; expected 'package.module:function'."
+        raise ConfigError(message)
+    return "" if module.split(".")[0] == "edgekd" else file_digest(Path(found.origin))
+
+
 def _variants(target: Target, asked: AskedPrecision) -> tuple[str, ...]:
     """Return the precisions to write: all the device takes, or FP32 and the one that was asked for."""
     return exported_precisions(target) if asked == "auto" else tuple(dict.fromkeys(("fp32", asked)))
-
-
-def _default_arguments(kind: type[Settings]) -> Tables:
-    """Return the arguments of the built-in factory; one that is given takes only those given with it."""
-    for field in msgspec.structs.fields(kind):
-        if field.name == "arguments" and field.default_factory is not msgspec.NODEFAULT:
-            return dict(field.default_factory())
-    return {}
 
 
 def _check_export(export: Export, target: Target) -> None:
@@ -226,6 +236,16 @@ def _check_export(export: Export, target: Target) -> None:
                 f"export.{field}: {value} given, but {target.name}'s {target.runtime.name} {target.runtime.version} "
                 f"takes at most {most}."
             )
+            raise ConfigError(message)
+
+
+def _check_facts(resolved: Mapping[str, Settings], target: Target) -> None:
+    """Raise ConfigError where a recipe would change what is a fact of the device, not a choice."""
+    for stage, field in (("export", "runtime"), ("quantize", "placement")):
+        fact = STAGE_SETTINGS[stage].for_target(target).get(field)
+        value = getattr(resolved[stage], field)
+        if fact is not None and value != fact:
+            message = f'{stage}.{field}: "{value}" given; {target.name} has "{fact}", which no recipe can change.'
             raise ConfigError(message)
 
 

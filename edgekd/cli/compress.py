@@ -1,6 +1,5 @@
 """edgekd compress: the main job."""
 
-import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -21,10 +20,6 @@ if TYPE_CHECKING:
 
 OUT = Path("edgekd-out")
 
-PATIENT_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
-"""Torch's threads sleep while they wait for each other; spinning, a step takes many times as long as soon as another
-process wants a core. Read when torch is loaded."""
-
 
 def command(  # noqa: PLR0913 - one for each option
     target: TargetOption = None,
@@ -43,12 +38,11 @@ def command(  # noqa: PLR0913 - one for each option
     where = "recipe" if recipe is None else str(recipe)
     plan = make_plan(target, read_recipe(recipe, assignments or ()), seed=seed, where=where)
     destination = out or OUT / load_target(plan.target).name
-    check_destination(destination)
+    check_destination(destination, store)
     progress = _progress()
     progress.say(f"edgekd: {plan.target}, results in {destination}")
     for note in plan.notes:
         progress.say(note)
-    os.environ.setdefault(*PATIENT_THREADS)
     heavy = import_module("edgekd.report.compress")
     outcome: Outcome = heavy.compress(plan, out=destination, store=Store(store), progress=progress)
     _show(outcome, as_json=as_json)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from edgekd.cli.options import JsonOption
@@ -17,8 +18,16 @@ def command(
 ) -> None:
     """Print the report of a bundle."""
     path = bundle / ("report.json" if as_json else "report.md")
-    if not path.is_file():
-        message = f"{path}: no such file; expected a bundle that `edgekd compress` wrote."
-        raise ConfigError(message)
     with disk_errors(path):
-        typer.echo(path.read_text(encoding="utf-8"), nl=False)
+        if not path.is_file():
+            message = f"{path}: no such file; expected a bundle that `edgekd compress` wrote."
+            raise ConfigError(message)
+        content = path.read_bytes()
+    try:
+        text = content.decode()
+        if as_json:
+            msgspec.json.decode(content)
+    except (UnicodeDecodeError, msgspec.DecodeError) as error:
+        message = f"{path}: not as it was written ({error}); make the bundle again."
+        raise ConfigError(message) from error
+    typer.echo(text, nl=False)

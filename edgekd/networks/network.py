@@ -43,8 +43,8 @@ def build(network: Network, *, seed: int = 0) -> nn.Module:
         torch.manual_seed(seed)
         try:
             module = factory(**network.arguments)
-        except (TypeError, ValueError, RuntimeError) as error:
-            message = f"{network.factory}: called with {dict(network.arguments)}: {error}."
+        except Exception as error:  # a user's factory can raise anything
+            message = f"{network.factory}: called with {dict(network.arguments)}: {type(error).__name__}: {error}."
             raise ConfigError(message) from error
         if not isinstance(module, nn.Module):
             message = f"{network.factory}: gave {type(module).__name__}; expected a torch.nn.Module."

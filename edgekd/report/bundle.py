@@ -17,8 +17,8 @@ from edgekd.networks.session import answers, open_session
 from edgekd.pipeline import StageResult
 from edgekd.plan import Plan
 from edgekd.report.content import Report
-from edgekd.report.destination import MANIFEST, check_destination
-from edgekd.report.manifest import MANIFEST_FORMAT, FileFacts, Golden, Lineage, Manifest, Tensor
+from edgekd.report.destination import MANIFEST
+from edgekd.report.manifest import MANIFEST_FORMAT, FileFacts, Golden, Lineage, Manifest, tensors_of
 from edgekd.report.markdown import render
 from edgekd.stages.export import file_name
 from edgekd.stages.settings import Export
@@ -33,10 +33,11 @@ _RELATIVE_TOLERANCE: Final[Mapping[PrecisionName, float]] = {"fp32": 1e-4, "fp16
 """Part of the largest golden output by which a replay may differ."""
 
 
-def write_bundle(out: Path, plan: Plan, task: Task, report: Report, results: Sequence[StageResult]) -> Path:
+def write_bundle(out: Path, plan: Plan, task: Task, *, report: Report, results: Sequence[StageResult]) -> Path:
     """Write the bundle of a run to *out*, in the place of an older one, and return *out*.
 
-    It is made beside *out* and moved there when it is whole. Raises ConfigError where the disk refuses.
+    It is made beside *out*, which ``check_destination`` has accepted, and moved there when it is whole. Raises
+    ConfigError where the disk refuses.
     """
     export = next(settings for settings in plan.stages if isinstance(settings, Export))
     models = results[-1].folder
@@ -58,7 +59,6 @@ def write_bundle(out: Path, plan: Plan, task: Task, report: Report, results: Seq
 @contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
     """Give a folder beside *out* to fill; at the end it takes *out*'s place, on an error nothing is left of it."""
-    check_destination(out)
     with (
         disk_errors(out.parent),
         tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch,
@@ -98,6 +98,7 @@ def _manifest(
 ) -> Manifest:
     """Return the manifest without its list of files."""
     settings = {stage.stage.name: msgspec.to_builtins(stage) for stage in plan.stages}
+    inputs, outputs = tensors_of(open_session(results[-1].folder / file_name(export.precision)))
     return Manifest(
         format=MANIFEST_FORMAT,
         target=report.target,
@@ -107,8 +108,8 @@ def _manifest(
         precisions={precision: file_name(precision) for precision in export.variants},
         opset=export.opset,
         ir_version=export.ir_version,
-        inputs=(Tensor(name=task.input_name, dtype="float32", shape=(1, *task.input_shape)),),
-        outputs=(Tensor(name=task.output_name, dtype="float32", shape=(1, len(task.labels))),),
+        inputs=inputs,
+        outputs=outputs,
         labels=task.labels,
         preprocessing=task.preprocessing,
         golden=golden,

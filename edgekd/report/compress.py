@@ -15,6 +15,7 @@ from edgekd.report.bundle import write_bundle
 from edgekd.report.content import Report, file_rows, make_report, shrink_of, stage_rows
 from edgekd.report.destination import check_destination
 from edgekd.stages.export import as_shipped, file_name
+from edgekd.stages.fitness import check_networks
 from edgekd.stages.measure import measure_files
 from edgekd.stages.result import GRAPH, read_graph
 from edgekd.stages.settings import Export
@@ -37,11 +38,12 @@ def compress(plan: Plan, *, out: Path, store: Store, progress: Progress) -> Outc
     Raises ConfigError before any training where *out* cannot be written, StageError where a stage breaks its
     promise.
     """
-    check_destination(out)
     task = load_digits()
+    check_destination(out, store.root)
+    check_networks(plan.stages, task)
     results = run_plan(plan, task, store, progress)
     report = _report(plan, task, results, progress)
-    return Outcome(report=report, bundle=write_bundle(out, plan, task, report, results))
+    return Outcome(report=report, bundle=write_bundle(out, plan, task, report=report, results=results))
 
 
 def _report(plan: Plan, task: Task, results: Sequence[StageResult], progress: Progress) -> Report:

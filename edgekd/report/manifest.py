@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import msgspec
+from onnxruntime import InferenceSession, NodeArg
 
 from edgekd.targets import PrecisionName
 from edgekd.tasks.task import Preprocessing
 
 MANIFEST_FORMAT: Final = 1
+_DTYPES: Final = {"tensor(float)": "float32"}
 
 
 class Tensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,6 +19,16 @@ class Tensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     name: str
     dtype: Literal["float32"]
     shape: tuple[int, ...]
+
+
+def tensors_of(session: InferenceSession) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Return the inputs and outputs that a model file really has."""
+    return tuple(_tensor(node) for node in session.get_inputs()), tuple(_tensor(node) for node in session.get_outputs())
+
+
+def _tensor(node: NodeArg) -> Tensor:
+    """Return one input or output as ONNX Runtime describes it."""
+    return msgspec.convert({"name": node.name, "dtype": _DTYPES.get(node.type, node.type), "shape": node.shape}, Tensor)
 
 
 class FileFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,7 +14,7 @@ from edgekd.core.strict import convert
 from edgekd.networks.session import answers, open_session
 from edgekd.report.bundle import SHIPPED
 from edgekd.report.destination import MANIFEST
-from edgekd.report.manifest import MANIFEST_FORMAT, Manifest
+from edgekd.report.manifest import MANIFEST_FORMAT, Manifest, tensors_of
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ def verify(bundle: Path) -> Verification:
     _check_manifest(bundle / MANIFEST, manifest)
     _check_files(bundle, manifest)
     for name in (SHIPPED, *manifest.precisions.values()):
-        open_session(bundle / name)
+        _check_model(bundle / name, manifest)
     return Verification(
         bundle=str(bundle),
         target=manifest.target,
@@ -52,7 +52,9 @@ def verify(bundle: Path) -> Verification:
 def read_manifest(bundle: Path) -> Manifest:
     """Return the manifest of *bundle*; ConfigError where there is none, or one that is not whole."""
     path = bundle / MANIFEST
-    if not path.is_file():
+    with disk_errors(path):
+        is_there = path.is_file()
+    if not is_there:
         message = f"{bundle}: no {MANIFEST} there; expected a bundle that `edgekd compress` wrote."
         raise ConfigError(message)
     try:
@@ -91,6 +93,14 @@ def _check_files(bundle: Path, manifest: Manifest) -> None:
         if not (bundle / name).is_file() or file_digest(bundle / name) != facts.sha256:
             message = f"{bundle / name}: its SHA-256 is not the manifest's; the bundle is not what was written."
             raise StageError(message)
+
+
+def _check_model(path: Path, manifest: Manifest) -> None:
+    """Raise StageError unless the model loads and takes and gives what the manifest says."""
+    found = tensors_of(open_session(path))
+    if found != (manifest.inputs, manifest.outputs):
+        message = f"{path}: takes and gives {found}; the manifest says {(manifest.inputs, manifest.outputs)}."
+        raise StageError(message)
 
 
 def _replay(bundle: Path, manifest: Manifest) -> float:

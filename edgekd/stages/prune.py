@@ -15,6 +15,8 @@ from edgekd.stages.settings import Prune
 from edgekd.stages.stage import Env, Inputs, Record
 
 PROOF_IMAGES = 16
+NOTEWORTHY = 0.02
+"""A difference between the asked and the removed part of the channels that is said."""
 
 
 def run(settings: Prune, inputs: Inputs, out: Path, env: Env) -> Record:
@@ -32,13 +34,18 @@ def run(settings: Prune, inputs: Inputs, out: Path, env: Env) -> Record:
         max_ratio=settings.max_ratio,
     )
     before, after = sum(cut.before for cut in cuts), sum(cut.after for cut in cuts)
-    if before == after:
-        env.progress.say(f"prune: no group can lose a block of {settings.multiple} channels; nothing was removed")
+    removed = 1 - after / before if before else 0.0
+    if abs(removed - settings.ratio) > NOTEWORTHY:
+        env.progress.say(
+            f"prune: {settings.ratio:.0%} of the channels asked, {removed:.0%} removed: that is what blocks of "
+            f"{settings.multiple} and max_ratio = {settings.max_ratio} permit"
+        )
     recover("prune", student, teacher, settings, env)
     record = save_result(out, network.edited(*resizes_between(whole, student)), student, env)
     return record | {
         "groups": msgspec.to_builtins(cuts),
-        "removed_ratio": 1 - after / before if before else 0.0,
+        "asked_ratio": settings.ratio,
+        "removed_ratio": removed,
     }
 
 

@@ -20,6 +20,10 @@ Kind = Literal["teacher", "student", "quantized", "models", "measurements"]
 Argument = bool | int | float | str
 
 
+BUILT_IN_ARGUMENTS: Final[Mapping[str, Argument]] = MappingProxyType({"classes": 10, "channels": 1, "width": 32})
+"""What the built-in factories are called with."""
+
+
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
     """What the plan knows of a stage: its place in the flow. Raise *version* when the same input gives other output."""
 
@@ -55,7 +59,10 @@ class Recovery(Training, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Teach(Settings, Training, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Train the teacher from a random start on labels alone, or take the one in the folder *given*.
 
-    Such a folder holds ``network.json`` and ``weights.safetensors``; *given_sha256*, which the plan fills in, is the
+    *factory* (``package.module:function``) is called with *arguments*; *factory_sha256*, which the plan fills in for
+    one that is not edgekd's own, is the digest of its file: another code is another result.
+
+    A *given* folder holds ``network.json`` and ``weights.safetensors``; *given_sha256*, which the plan fills in, is the
     digest of both, so that another teacher in the same folder is another result.
     """
 
@@ -65,24 +72,25 @@ class Teach(Settings, Training, frozen=True, kw_only=True, forbid_unknown_fields
     given_sha256: str = ""
 
     factory: str = "edgekd.networks.resnet:resnet"
-    arguments: Mapping[str, Argument] = msgspec.field(
-        default_factory=lambda: {"classes": 10, "channels": 1, "width": 32}
-    )
-    epochs: Count = 12
+    factory_sha256: str = ""
+    arguments: Mapping[str, Argument] = msgspec.field(default_factory=lambda: dict(BUILT_IN_ARGUMENTS))
+    epochs: Count = 10
     lr: Positive = 0.1
     label_smoothing: Fraction = 0.0
 
 
 class Distill(Settings, Recovery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Train the student with the teacher's soft targets, and its features where *feature_weight* is above 0."""
+    """Train the student with the teacher's soft targets, and its features where *feature_weight* is above 0.
+
+    *factory_sha256*: see ``Teach``.
+    """
 
     stage: ClassVar[Declaration] = Declaration(name="distill", version=1, takes=("teacher",), gives="student")
 
     factory: str = "edgekd.networks.dscnn:dscnn"
-    arguments: Mapping[str, Argument] = msgspec.field(
-        default_factory=lambda: {"classes": 10, "channels": 1, "width": 32}
-    )
-    epochs: Count = 18
+    factory_sha256: str = ""
+    arguments: Mapping[str, Argument] = msgspec.field(default_factory=lambda: dict(BUILT_IN_ARGUMENTS))
+    epochs: Count = 16
     lr: Positive = 0.1
     temperature: Positive = 4.0
     feature_weight: NotNegative = 0.0
@@ -99,7 +107,7 @@ class Prune(Settings, Recovery, frozen=True, kw_only=True, forbid_unknown_fields
     max_ratio: Annotated[float, Meta(gt=0, lt=1)] = 0.75
     criterion: Literal["l2", "l1"] = "l2"
     multiple: Count
-    epochs: Count = 10
+    epochs: Count = 8
     lr: Positive = 0.05
 
     @classmethod

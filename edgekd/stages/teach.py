@@ -5,8 +5,8 @@ from pathlib import Path
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
-from edgekd.core.errors import ConfigError
 from edgekd.networks.network import Network, build, load_network
+from edgekd.stages.fitness import check_answer
 from edgekd.stages.recovery import run_of
 from edgekd.stages.result import ensure_better_than_chance, ensure_same_answers, save_result
 from edgekd.stages.settings import Teach
@@ -32,12 +32,7 @@ def ensures(_settings: Teach, _inputs: Inputs, out: Path, env: Env) -> None:
 def _given(settings: Teach, task: Task) -> tuple[Network, nn.Module]:
     """Return the given teacher; ConfigError where it does not fit the task."""
     network, module = load_network(Path(settings.given))
-    shape = answer_shape(module, task)
-    if shape != (len(task.labels),):
-        message = (
-            f"teach.given: {settings.given}: answers {shape}; the task '{task.name}' has {len(task.labels)} classes."
-        )
-        raise ConfigError(message)
+    check_answer(answer_shape(module, task), task, where=f"teach.given: {settings.given}")
     return network, module
 
 

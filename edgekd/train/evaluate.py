@@ -27,15 +27,20 @@ def accuracy_of(module: nn.Module, task: Task, split: Split) -> float:
 def answer_shape(module: nn.Module, task: Task) -> tuple[int, ...]:
     """Return the shape of *module*'s answer to one input of *task*, without the batch.
 
-    Raises ConfigError with torch's own words where the input does not fit the module.
+    Raises ConfigError with the module's own words where it cannot take the input, or gives no tensor.
     """
+    name = type(module).__name__
     module.eval()
     try:
         with torch.no_grad():
-            return tuple(module(torch.zeros(1, *task.input_shape)).shape[1:])
-    except RuntimeError as error:
-        message = f"{type(module).__name__}: cannot take the task's input of shape {task.input_shape}: {error}."
+            answer = module(torch.zeros(1, *task.input_shape))
+    except Exception as error:  # a user's forward can raise anything
+        message = f"{name}: cannot take the task's input of shape {task.input_shape}: {type(error).__name__}: {error}."
         raise ConfigError(message) from error
+    if not isinstance(answer, Tensor):
+        message = f"{name}: answers with {type(answer).__name__}; expected one tensor of logits."
+        raise ConfigError(message)
+    return tuple(answer.shape[1:])
 
 
 def _images(task: Task, split: Split) -> Iterator[Tensor]:

@@ -31,9 +31,7 @@ class Residual(nn.Module):
     def __init__(self) -> None:
         """Make the layers."""
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2)
-        )
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2))
         self.first = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
         self.second = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1, bias=False), nn.BatchNorm2d(8))
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(8, 10))
@@ -85,9 +83,7 @@ class Mixed(nn.Module):
         x = self.slopes(self.conv(functional.pad(x, (1, 1, 2, 0))))
         first, second = torch.chunk(x, 2, 1)
         third, fourth = torch.split(x, [3, 5], 1)
-        x = torch.cat([functional.leaky_relu(first, 0.1), torch.tanh(second)], 1) + torch.cat(
-            [fourth, third], 1
-        )
+        x = torch.cat([functional.leaky_relu(first, 0.1), torch.tanh(second)], 1) + torch.cat([fourth, third], 1)
         x = self.norm(functional.pad(x, (2, 2, 2, 2), mode="reflect"))
         x = functional.avg_pool2d(functional.max_pool2d(x, 2), 2)
         return apply(self.head, x.amax((2, 3))) + apply(self.head, functional.mish(x).mean(3).mean(2))

@@ -75,9 +75,7 @@ def test_two_processes_write_equal_bytes(export: Export) -> None:
         text=True,
     )
 
-    assert (
-        there.stdout.strip() == hashlib.sha256(canonicalize(export("mixed")).SerializeToString()).hexdigest()
-    )
+    assert there.stdout.strip() == hashlib.sha256(canonicalize(export("mixed")).SerializeToString()).hexdigest()
 
 
 def test_no_trace_of_the_exporting_machine_is_left(exported: onnx.ModelProto) -> None:
@@ -223,9 +221,7 @@ def test_reshape_that_keeps_the_batch_says_so(run: Runner, asked: list[int], kep
     canonical = canonicalize(model)
 
     assert ops(canonical) == [kept]
-    assert [array.tolist() for array in constants(canonical).values()] == (
-        [[0, 4, 3]] if kept == "Reshape" else []
-    )
+    assert [array.tolist() for array in constants(canonical).values()] == ([[0, 4, 3]] if kept == "Reshape" else [])
     np.testing.assert_array_equal(run(canonical, x)[0], run(model, x)[0])
 
 

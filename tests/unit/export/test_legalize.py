@@ -151,9 +151,7 @@ def test_what_has_no_older_form_is_refused_by_name(text: str, constants: str, sa
 
 def test_reshape_to_nothing_is_refused() -> None:
     """A zero that means zero, not "copy", cannot be written before opset 14."""
-    model = one_node(
-        "y = Reshape<allowzero = 1>(x, s)", input_type="float[0,2,3]", constants="int64[2] s = {0, 6}"
-    )
+    model = one_node("y = Reshape<allowzero = 1>(x, s)", input_type="float[0,2,3]", constants="int64[2] s = {0, 6}")
 
     with pytest.raises(ConfigError, match="allowzero = 1"):
         legalize(model, opset=13, ir_version=7)
@@ -178,8 +176,7 @@ def test_type_that_the_older_opset_does_not_take_is_refused() -> None:
 def test_operator_of_another_domain_is_refused_by_name() -> None:
     """A custom operator is named with its domain."""
     model = parser.parse_model(
-        '<ir_version: 8, opset_import: ["": 18, "my.ops": 1]> net (float[2] x) => (float[2] y)'
-        "{ y = my.ops.Swirl(x) }"
+        '<ir_version: 8, opset_import: ["": 18, "my.ops": 1]> net (float[2] x) => (float[2] y){ y = my.ops.Swirl(x) }'
     )
 
     with pytest.raises(ConfigError, match=r"my\.ops::Swirl"):
@@ -206,9 +203,7 @@ def test_unused_domain_is_dropped() -> None:
         (18, 13, 99, "IR version 99"),
     ],
 )
-def test_versions_that_cannot_be_written_are_refused(
-    source: int, opset: int, ir_version: int, said: str
-) -> None:
+def test_versions_that_cannot_be_written_are_refused(source: int, opset: int, ir_version: int, said: str) -> None:
     """Nothing goes up to a newer opset, and the IR version must know the opset."""
     model = one_node("y = Relu(x)")
     model.opset_import[0].version = source

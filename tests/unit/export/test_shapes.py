@@ -52,9 +52,7 @@ def test_fixing_the_batch_again_to_the_same_size_changes_nothing(exported: onnx.
 
 def test_dynamic_dimensions_of_another_name_stay_dynamic() -> None:
     """Only the batch is fixed; wherever an input repeats its name, it is fixed too."""
-    model = parser.parse_model(
-        f"{HEADER} net (float[n,w] x, float[k,n] z) => (float[n,w] y) {{ y = Relu(x) }}"
-    )
+    model = parser.parse_model(f"{HEADER} net (float[n,w] x, float[k,n] z) => (float[n,w] y) {{ y = Relu(x) }}")
 
     fixed = shapes.fix_batch(model, 4)
 
@@ -80,9 +78,7 @@ def test_batch_that_cannot_be_fixed_is_refused(signature: str, batch: int, said:
 
 def test_inference_forgets_stale_shapes() -> None:
     """A value_info that no longer holds is replaced by what follows from the inputs."""
-    model = parser.parse_model(
-        f"{HEADER} net (float[2,3] x) => (float[2,3] y) {{ r = Relu(x)  y = Relu(r) }}"
-    )
+    model = parser.parse_model(f"{HEADER} net (float[2,3] x) => (float[2,3] y) {{ r = Relu(x)  y = Relu(r) }}")
     model.graph.value_info.append(helper.make_tensor_value_info("r", 1, [7, 7]))
 
     inferred = shapes.infer(model)

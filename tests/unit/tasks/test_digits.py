@@ -66,9 +66,7 @@ def test_no_image_is_in_two_splits_or_twice_in_one(digits: Task) -> None:
 @pytest.mark.parametrize("label", range(10))
 def test_test_images_are_the_hundred_smallest_digests_of_their_class(digits: Task, label: int) -> None:
     """The rule in words, taken class by class: sort by digest; 100 test, 40 validation, 360 train."""
-    found = {
-        part: digests_of(split.images[split.labels == label]) for part, split in splits_of(digits).items()
-    }
+    found = {part: digests_of(split.images[split.labels == label]) for part, split in splits_of(digits).items()}
 
     in_order = sorted(found["train"] + found["validation"] + found["test"])
 
