@@ -19,9 +19,8 @@ RESULT = ROOT / "benchmarks" / "results" / "main_job.json"
 EDGEKD = [sys.executable, "-m", "edgekd.cli.main"]
 TARGETS = ("jetson-nano", "raspberry-pi-4")
 SEEDS = (0, 1, 2)
-STARTS = 15
 
-MAXIMUM_COLD_S, MAXIMUM_AGAIN_S, MAXIMUM_MEMORY_GIB, MAXIMUM_START_S = 180.0, 15.0, 2.0, 0.35
+MAXIMUM_COLD_S, MAXIMUM_AGAIN_S, MAXIMUM_MEMORY_GIB = 180.0, 15.0, 2.0
 MINIMUM_ACCURACY, MAXIMUM_DROP_POINTS, MINIMUM_SIZE_RATIO, MINIMUM_MACS_RATIO = 0.975, 0.7, 12.0, 6.0
 MINIMUM_AGREEMENT = 0.999
 
@@ -42,15 +41,13 @@ def main() -> None:
         folder = Path(name)
         runs = [run for seed in SEEDS for run in runs_of_seed(folder / str(seed), seed)]
         repeated = runs_of_seed(folder / "repeated", SEEDS[0])
-    starts = start_up_samples()
-    promises = judge(runs, repeated, starts)
+    promises = judge(runs, repeated)
     result = {
         "date": datetime.now(tz=UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "host": runs[0]["report"]["host"],
         "versions": runs[0]["report"]["versions"],
         "promises": [asdict(promise) for promise in promises],
-        "start_up_s": starts,
         "runs": runs,
         "repeated_runs": repeated,
     }
@@ -102,27 +99,10 @@ def compress(folder: Path, target: str, seed: int, *, kind: str) -> dict[str, An
     }
 
 
-def start_up_samples() -> dict[str, list[float]]:
-    """Return wall times of an empty interpreter, of the help and of a bad input, interleaved."""
-    commands = {
-        "python -c pass": [sys.executable, "-c", "pass"],
-        "edgekd --help": [*EDGEKD, "--help"],
-        "bad input": [*EDGEKD, "compress", "--target", "jetson-nao"],
-    }
-    samples: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(STARTS):
-        for name, command in commands.items():
-            began = time.monotonic()
-            subprocess.run(command, capture_output=True, check=False)
-            samples[name].append(time.monotonic() - began)
-    return samples
-
-
-def judge(runs: list[dict[str, Any]], repeated: list[dict[str, Any]], starts: dict[str, list[float]]) -> list[Promise]:
+def judge(runs: list[dict[str, Any]], repeated: list[dict[str, Any]]) -> list[Promise]:
     """Return every promise of the main job with the figure that was found."""
     cold = [run for run in runs if run["kind"] == "cold"]
     again = [run for run in runs if run["kind"] == "again"]
-    empty = statistics.median(starts["python -c pass"])
     promises = [
         at_most(
             "jetson-nano from an empty store, slowest of 3, s",
@@ -144,9 +124,6 @@ def judge(runs: list[dict[str, Any]], repeated: list[dict[str, Any]], starts: di
             same,
         )
     )
-    for name in ("edgekd --help", "bad input"):
-        more = statistics.median(starts[name]) - empty
-        promises.append(at_most(f"{name}, median of {STARTS} over python -c pass, s", MAXIMUM_START_S, more))
     return promises
 
 

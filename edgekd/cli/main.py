@@ -3,6 +3,7 @@
 import sys
 from typing import Annotated
 
+import click
 import typer
 
 from edgekd import __version__
@@ -47,7 +48,7 @@ def main() -> None:
     """Run the command line; an expected failure is one sentence on the error stream and its exit code."""
     try:
         code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
-    except typer.TyperException as error:
+    except click.ClickException as error:
         code = _fail(f"{error.format_message()} See --help.", error.exit_code)
     except EdgekdError as error:
         code = _fail(str(error), error.exit_code)

@@ -95,7 +95,7 @@ def test_an_output_folder_with_other_files_is_left_alone(tmp_path: Path) -> None
     (tmp_path / "out" / "thesis.txt").write_text("years of work")
     done = edgekd("compress", "--target", "jetson-nano", "--out", str(tmp_path / "out"))
     assert done.returncode == 2
-    assert "not a bundle" in done.stderr
+    assert "not part of a bundle" in done.stderr
     assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
 
 

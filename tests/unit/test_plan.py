@@ -274,5 +274,26 @@ def test_a_given_teacher_is_part_of_the_plan_by_its_content(tmp_path: Path) -> N
     assert make_plan(None, printed) == before
     (tmp_path / "weights.safetensors").write_bytes(b"new")
     assert plan_of("jetson-nano", assignment) != before
-    with pytest.raises(ConfigError, match="another network"):
+    with pytest.raises(ConfigError, match="not the network"):
         make_plan(None, printed)
+
+
+def test_a_factory_of_one_s_own_counts_by_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other code under the same name is another plan; edgekd's own factories count by edgekd's version."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mine_of_plan.py").write_text("first = 1")
+    assignment = "distill.factory=mine_of_plan:network"
+    before = plan_of("jetson-nano", assignment)
+    (tmp_path / "mine_of_plan.py").write_text("first = 2")
+    assert plan_of("jetson-nano", assignment) != before
+    with pytest.raises(ConfigError, match="not the code"):
+        make_plan(None, tomllib.loads(plan_to_toml(before)))
+    with pytest.raises(ConfigError, match="no module 'absent_of_plan'"):
+        plan_of("jetson-nano", "teach.factory=absent_of_plan:network")
+
+
+@pytest.mark.parametrize("assignment", ["export.runtime=tensorrt", "quantize.placement=tensorrt"])
+def test_a_fact_of_the_device_is_no_setting(assignment: str) -> None:
+    """A recipe cannot give a device another runtime, and so slip past what that runtime is checked for."""
+    with pytest.raises(ConfigError, match="which no recipe can change"):
+        plan_of("raspberry-pi-4", assignment)

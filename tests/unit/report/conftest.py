@@ -85,7 +85,7 @@ def results() -> tuple[StageResult, ...]:
     records: dict[str, dict[str, Any]] = {
         "teach": {"parameters": 400_000, "macs": 12_000_000},
         "distill": {"parameters": 50_000, "macs": 2_000_000},
-        "prune": {"parameters": 30_000, "macs": 1_500_000, "removed_ratio": 0.25, "groups": groups},
+        "prune": {"parameters": 30_000, "macs": 1_500_000, "asked_ratio": 0.3, "removed_ratio": 0.25, "groups": groups},
         "factorize": {"parameters": 28_000, "macs": 1_200_000, "layers": layers},
         "export": {"files": {"fp32": {}, "fp16": {}}},
     }

@@ -27,7 +27,7 @@ def test_a_new_place_an_empty_folder_and_an_old_bundle_are_taken(tmp_path: Path)
 def test_a_folder_with_other_files_is_refused_and_kept(tmp_path: Path) -> None:
     """What is no bundle is somebody's work."""
     (tmp_path / "thesis.txt").write_text("years")
-    with pytest.raises(ConfigError, match="thesis.txt.*not part of a bundle of edgekd") as error:
+    with pytest.raises(ConfigError, match=r"thesis\.txt.*not part of a bundle of edgekd") as error:
         check_destination(tmp_path, STORE)
     assert error.value.exit_code == 2
     assert (tmp_path / "thesis.txt").read_text() == "years"
