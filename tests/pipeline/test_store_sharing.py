@@ -27,7 +27,7 @@ def test_a_second_target_reuses_every_stage_whose_numbers_agree(bundle_of: Calla
     ]
     for stage in SHARED:
         assert keys[0][stage] == keys[1][stage]
-        assert sorted(row[stage] for row in rows) == [False, True]
+        assert [row[stage] for row in rows].count(False) <= 1
     assert keys[0]["factorize"] != keys[1]["factorize"]
 
 

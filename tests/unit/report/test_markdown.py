@@ -24,7 +24,7 @@ def test_every_stage_has_one_row_with_its_numbers(report: Report) -> None:
         "teach", "FP32", "98.50 %", "400 k", "12.0 M", "1.20 MB", "1.10 ms", "2.00 ms", "21", "3.00 MiB",
         "1.0 s (from the store)",
     ]  # fmt: skip
-    assert rows[1][-1] == "11 s (resumed)"
+    assert rows[1][-1] == "11 s (since it was resumed)"
     assert rows[4][1:6] == ["FP16", "98.10 %", "28.0 k", "1.20 M", "60.0 kB"]
 
 
