@@ -2,8 +2,8 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -11,10 +11,22 @@ import tomli_w
 from msgspec import Meta
 
 from edgekd.core.digest import file_digest, json_digest
+from edgekd.core.disk import disk_errors
 from edgekd.core.errors import ConfigError
 from edgekd.core.strict import convert, read_toml, suggestion
+from edgekd.networks.catalog import resolve_factory
 from edgekd.networks.layout import STRUCTURE, WEIGHTS
-from edgekd.stages.settings import BUILT_IN_ARGUMENTS, STAGE_SETTINGS, Export, Kind, Measure, Prune, Settings, Teach
+from edgekd.stages.settings import (
+    ONNX_SUFFIX,
+    STAGE_SETTINGS,
+    Distill,
+    Export,
+    Kind,
+    Measure,
+    Prune,
+    Settings,
+    Teach,
+)
 from edgekd.targets import (
     AskedPrecision,
     Budgets,
@@ -25,11 +37,15 @@ from edgekd.targets import (
     shipped_precision,
     why_refused,
 )
-
-TASKS: Final = ("digits",)
-_HEADER: Final = ("target", "task", "seed")
+from edgekd.tasks.source import Data
 
 Tables = dict[str, Any]
+
+_OFF: Final[Mapping[str, Tables]] = MappingProxyType({"distill": {"factory": ""}, "prune": {"ratio": 0.0}})
+"""What leaves a stage out."""
+
+_HEADER: Final = ("target", "seed")
+_TABLES: Final = ("data", *STAGE_SETTINGS, "budgets")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     target: str
-    task: str
+    data: Data
     seed: int
     stages: tuple[Settings, ...]
     measure: Measure
@@ -55,7 +71,6 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The part of a recipe that stands before its tables."""
 
     target: str | None = None
-    task: str | None = None
     seed: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
 
 
@@ -65,13 +80,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     precision: AskedPrecision
 
 
-def read_recipe(path: Path | None, assignments: Sequence[str]) -> Tables:
+def read_recipe(path: Path | None, assignments: Sequence[str] = ()) -> Tables:
     """Return the recipe file's tables with ``stage.field=value`` *assignments* over them; unchecked but for names."""
     tables: Tables = {} if path is None else read_toml(path)
     where = "recipe" if path is None else str(path)
     _check_tables(tables, where)
     for assignment in assignments:
-        _assign(tables, assignment)
+        assign(tables, assignment)
     return tables
 
 
@@ -87,10 +102,7 @@ def make_plan(target: str | None, recipe: Mapping[str, Any], *, seed: int | None
     if name is None:
         message = "no target given; use --target NAME, see `edgekd targets list`."
         raise ConfigError(message)
-    task = header.task or TASKS[0]
-    if task not in TASKS:
-        message = f"{where}: task: '{task}' given; {suggestion(task, TASKS)}"
-        raise ConfigError(message)
+    data = convert(dict(recipe.get("data", {})), Data, where=f"{where}: data")
     facts = load_target(name)
     resolved = {stage: _settings(stage, facts, dict(recipe.get(stage, {})), where) for stage in STAGE_SETTINGS}
     export, measure = resolved["export"], resolved["measure"]
@@ -104,21 +116,22 @@ def make_plan(target: str | None, recipe: Mapping[str, Any], *, seed: int | None
         msgspec.to_builtins(facts.budgets) | dict(recipe.get("budgets", {})), Budgets, where=f"{where}: budgets"
     )
     chosen = explicit.seed if explicit.seed is not None else header.seed or 0
-    return Plan(target=name, task=task, seed=chosen, stages=stages, measure=measure, budgets=budgets, notes=notes)
+    return Plan(target=name, data=data, seed=chosen, stages=stages, measure=measure, budgets=budgets, notes=notes)
 
 
 def plan_to_toml(plan: Plan) -> str:
     """Return *plan* as a recipe: read again, it gives the same plan and the same store keys."""
-    tables: Tables = {"target": plan.target, "task": plan.task, "seed": plan.seed}
+    data = {name: value for name, value in msgspec.to_builtins(plan.data).items() if value is not None}
+    tables: Tables = {"target": plan.target, "seed": plan.seed, "data": data}
     for settings in (*plan.stages, plan.measure):
         tables[settings.stage.name] = msgspec.to_builtins(settings)
-    left_out = {name: {"ratio": 0.0} for name in ("prune",) if name not in tables}
+    left_out = {name: off for name, off in _OFF.items() if name not in tables}
     return tomli_w.dumps(tables | left_out | {"budgets": msgspec.to_builtins(plan.budgets)})
 
 
 def _check_tables(tables: Tables, where: str) -> None:
     """Raise ConfigError for a top-level name that is neither a stage nor part of the header."""
-    known = (*_HEADER, *STAGE_SETTINGS, "budgets")
+    known = (*_HEADER, *_TABLES)
     for name, value in tables.items():
         if name not in known:
             message = f"{where}: {name}: unknown; {suggestion(name, known)}"
@@ -128,16 +141,15 @@ def _check_tables(tables: Tables, where: str) -> None:
             raise ConfigError(message)
 
 
-def _assign(tables: Tables, assignment: str) -> None:
+def assign(tables: Tables, assignment: str) -> None:
     """Put one ``stage.field=value`` into *tables*; the value is TOML, or text where it is not."""
     path, equals, text = assignment.partition("=")
     steps = path.strip().split(".")
     if not equals or len(steps) < 2 or not all(steps):  # noqa: PLR2004 - a stage and a field
         message = f"--set {assignment}: expected stage.field=value, for instance prune.ratio=0.4."
         raise ConfigError(message)
-    known = (*STAGE_SETTINGS, "budgets")
-    if steps[0] not in known:
-        message = f"--set {assignment}: {steps[0]}: unknown stage; {suggestion(steps[0], known)}"
+    if steps[0] not in _TABLES:
+        message = f"--set {assignment}: {steps[0]}: unknown stage; {suggestion(steps[0], _TABLES)}"
         raise ConfigError(message)
     table = tables
     for step in steps[:-1]:
@@ -145,10 +157,10 @@ def _assign(tables: Tables, assignment: str) -> None:
         if not isinstance(table, dict):
             message = f"--set {assignment}: {step} is a value, not a table."
             raise ConfigError(message)
-    table[steps[-1]] = _value(text.strip())
+    table[steps[-1]] = parse_value(text.strip())
 
 
-def _value(text: str) -> Any:  # noqa: ANN401 - whatever TOML can say
+def parse_value(text: str) -> Any:  # noqa: ANN401 - whatever TOML can say
     """Return *text* read as a TOML value, or as plain text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -165,46 +177,63 @@ def _settings(stage: str, target: Target, given: Tables, where: str) -> Settings
         asked = convert(precision, Asked, where=f"{where}: {stage}").precision
         fields["precision"] = shipped_precision(target, asked)
         fields["variants"] = _variants(target, asked)
-    if kind is Teach and given.get("given"):
-        found = fields["given_sha256"] = _digest_of_network(Path(str(given["given"])))
-        if given.get("given_sha256", found) != found:
-            message = f"{where}: teach.given: {given['given']}: not the network that this recipe was made with."
-            raise ConfigError(message)
-    if "factory" in given and "factory_sha256" in kind.__struct_fields__:
-        found = fields["factory_sha256"] = _digest_of_factory(str(given["factory"]), f"{where}: {stage}.factory")
-        if given.get("factory_sha256", found) != found:
-            message = f"{where}: {stage}.factory: {given['factory']}: not the code that this recipe was made with."
-            raise ConfigError(message)
-    for name, value in given.items():
-        if name == "arguments" and isinstance(value, dict) and "factory" not in given:
-            fields[name] = dict(BUILT_IN_ARGUMENTS) | value
-        else:
-            fields[name] = value
-    return convert(fields, kind, where=f"{where}: {stage}")
+    if "factory" in kind.__struct_fields__:
+        _resolve_origin(kind, given, where=f"{where}: {stage}")
+    return convert(fields | given, kind, where=f"{where}: {stage}")
 
 
-def _digest_of_network(folder: Path) -> str:
-    """Return the digest of a saved network; ConfigError where a file of it is missing."""
+def _resolve_origin(kind: type[Settings], given: Tables, *, where: str) -> None:
+    """Put into *given*, in place, what follows from it: the import string, arguments that a name implies, digests."""
+    if kind is Teach and isinstance(given.get("given"), str):
+        given["given"] = [given["given"]]
+    if isinstance(given.get("factory"), str) and given["factory"]:
+        resolved = resolve_factory(given["factory"])
+        given["factory"] = resolved.factory
+        if isinstance(given.get("arguments", {}), dict):
+            given["arguments"] = dict(resolved.arguments) | given.get("arguments", {})
+        code = "" if resolved.source is None else file_digest(resolved.source)
+        _pin(given, "factory_sha256", code, where=f"{where}.factory: {given['factory']}: not the code")
+    if isinstance(given.get("weights"), str) and given["weights"]:
+        found = _digest_of_file(Path(given["weights"]), where=f"{where}.weights")
+        _pin(given, "weights_sha256", found, where=f"{where}.weights: {given['weights']}: not the weights")
+        if kind is Teach:
+            given.setdefault("epochs", 0)
+    if isinstance(given.get("given"), list):
+        digests = [_digest_of_teacher(str(name), where=f"{where}.given") for name in given["given"]]
+        _pin(given, "given_sha256", digests, where=f"{where}.given: {given['given']}: not the teachers")
+
+
+def _pin(given: Tables, field: str, found: str | list[str], *, where: str) -> None:
+    """Put a digest into *given*, in place; ConfigError where another one stands there: a recipe names what it was made with."""
+    if given.get(field, found) != found:
+        message = f"{where} that this recipe was made with; remove {field} from it to take the present one."
+        raise ConfigError(message)
+    given[field] = found
+
+
+def _digest_of_teacher(name: str, *, where: str) -> str:
+    """Return the digest of an ONNX file or of a folder with a saved network; ConfigError where it is missing."""
+    if name.endswith(ONNX_SUFFIX):
+        return _digest_of_file(Path(name), where=where)
     digests = {}
-    for name in (STRUCTURE, WEIGHTS):
-        if not (folder / name).is_file():
-            message = f"teach.given: {folder / name}: no such file; expected a folder with {STRUCTURE} and {WEIGHTS}."
+    for part in (STRUCTURE, WEIGHTS):
+        if not (Path(name) / part).is_file():
+            message = (
+                f"{where}: {Path(name) / part}: no such file; expected an ONNX file, "
+                f"or a folder with {STRUCTURE} and {WEIGHTS}."
+            )
             raise ConfigError(message)
-        digests[name] = file_digest(folder / name)
+        digests[part] = file_digest(Path(name) / part)
     return json_digest(digests)
 
 
-def _digest_of_factory(factory: str, where: str) -> str:
-    """Return the digest of the file that defines *factory*, nothing for edgekd's own; ConfigError for none."""
-    module = factory.partition(":")[0]
-    try:
-        found = find_spec(module)
-    except (ImportError, ValueError, AttributeError):
-        found = None
-    if found is None or found.origin is None or not Path(found.origin).is_file():
-        message = f"{where}: '{factory}': no module '{module}' can be found; expected 'package.module:function'."
+def _digest_of_file(path: Path, *, where: str) -> str:
+    """Return the digest of the file *path*; ConfigError where there is none."""
+    if not path.is_file():
+        message = f"{where}: {path}: no such file; check the path."
         raise ConfigError(message)
-    return "" if module.split(".")[0] == "edgekd" else file_digest(Path(found.origin))
+    with disk_errors(path):
+        return file_digest(path)
 
 
 def _variants(target: Target, asked: AskedPrecision) -> tuple[str, ...]:
@@ -254,7 +283,12 @@ def _active(
 ) -> tuple[tuple[Settings, ...], tuple[str, ...]]:
     """Return the stages that have something to do, and a note for each that has not."""
     reasons: dict[str, str] = {}
-    prune = resolved["prune"]
+    teach, distill, prune = resolved["teach"], resolved["distill"], resolved["prune"]
+    if isinstance(distill, Distill) and not distill.factory:
+        reasons["distill"] = "distill: left out, the network is compressed itself and learns from its uncompressed form"
+    if isinstance(teach, Teach) and not (teach.given or teach.weights or teach.epochs):
+        message = "teach.epochs: 0 given, with neither weights nor a given teacher: there is nothing to learn from."
+        raise ConfigError(message)
     if isinstance(prune, Prune) and prune.ratio == 0:
         reasons["prune"] = "prune: left out, its ratio is 0"
     if "int8" not in export.variants:
@@ -271,6 +305,9 @@ def _check_wiring(stages: Sequence[Settings]) -> None:
     for settings in stages:
         missing = set(settings.takes) - given
         if missing:
-            message = f"{settings.stage.name}: takes {sorted(missing)}, which no stage before it gives."
+            message = (
+                f"{settings.stage.name}: takes {sorted(missing)}, which no stage before it gives; "
+                "an ONNX teacher cannot be compressed itself: name the network to ship with --model."
+            )
             raise ConfigError(message)
-        given.add(settings.stage.gives)
+        given.update(settings.gives)

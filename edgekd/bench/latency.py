@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from edgekd.networks.session import open_session
+from edgekd.networks.session import Arrays, feeds_of, open_session
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,15 +36,15 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure_latencies(
-    files: Mapping[str, Path], image: NDArray[np.float32], *, threads: int, warmup_runs: int, runs: int
+    files: Mapping[str, Path], sample: Arrays, *, threads: int, warmup_runs: int, runs: int
 ) -> dict[str, Latency]:
-    """Return the latency of each file on *image* (its one input, batch included).
+    """Return the latency of each file on *sample* (its inputs in order, batch included).
 
     After *warmup_runs* of all, one run of each file in turn makes a round, in another order every time; what
     slows the machine for a moment then slows no single file.
     """
     sessions = {name: open_session(path, threads=threads) for name, path in files.items()}
-    feeds = {name: {session.get_inputs()[0].name: image} for name, session in sessions.items()}
+    feeds = {name: feeds_of(session, sample) for name, session in sessions.items()}
     for name, session in sessions.items():
         for _ in range(warmup_runs):
             session.run(None, feeds[name])

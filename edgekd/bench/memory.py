@@ -33,8 +33,8 @@ def _probe(model: str) -> int:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(model, options)
-    shape = [size if isinstance(size, int) else 1 for size in session.get_inputs()[0].shape]
-    feed = {session.get_inputs()[0].name: np.zeros(shape, dtype=np.float32)}
+    shapes = {node.name: [size if isinstance(size, int) else 1 for size in node.shape] for node in session.get_inputs()}
+    feed = {name: np.zeros(shape, dtype=np.float32) for name, shape in shapes.items()}
     for _ in range(RUNS):
         session.run(None, feed)
     return max(0, _status_bytes("VmHWM") - before)

@@ -21,6 +21,6 @@ def command(
         typer.echo(msgspec.json.format(msgspec.json.encode(checked), indent=1).decode())
         return
     typer.echo(
-        f"{checked.bundle}: {checked.files} files as written; {checked.golden_images} golden images replayed, "
+        f"{checked.bundle}: {checked.files} files as written; {checked.golden_samples} golden samples replayed, "
         f"largest difference {checked.largest_difference:.2g} (at most {checked.tolerance:.2g})."
     )

@@ -1,10 +1,11 @@
 """A torch module as a canonical ONNX graph."""
 
+import inspect
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import torch
 from onnx import ModelProto
@@ -12,6 +13,7 @@ from torch import nn
 
 from edgekd.core.errors import StageError
 from edgekd.export.canonical import canonicalize
+from edgekd.networks.answer import examples
 from edgekd.tasks.task import Task
 
 EXPORTER_OPSET: Final = 18
@@ -25,18 +27,17 @@ def export_onnx(module: nn.Module, task: Task) -> ModelProto:
 
     Raises StageError with torch's own words where torch cannot export it.
     """
-    example = torch.zeros(2, *task.input_shape)
     batch = torch.export.Dim("batch")
     with _quiet():
         try:
             program = torch.onnx.export(
                 module.eval(),
-                (example,),
+                examples(task.shapes, batch=2),
                 dynamo=True,
                 opset_version=EXPORTER_OPSET,
-                dynamic_shapes=({0: batch},),
-                input_names=[task.input_name],
-                output_names=[task.output_name],
+                dynamic_shapes=_free_batch(module, task, batch),
+                input_names=[entry.name for entry in task.inputs],
+                output_names=list(task.outputs),
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
@@ -46,6 +47,13 @@ def export_onnx(module: nn.Module, task: Task) -> ModelProto:
         message = "export: torch.onnx.export gave nothing back."
         raise StageError(message)
     return canonicalize(program.model_proto)
+
+
+def _free_batch(module: nn.Module, task: Task, batch: Any) -> tuple[Any, ...]:  # noqa: ANN401 - torch.export.Dim is no type
+    """Return *batch* as the first dimension of each input; those of ``*inputs`` are nested one level deeper."""
+    dims = tuple({0: batch} for _ in task.inputs)
+    kinds = [parameter.kind for parameter in inspect.signature(module.forward).parameters.values()]
+    return (dims,) if kinds[:1] == [inspect.Parameter.VAR_POSITIONAL] else dims
 
 
 def _cause(error: BaseException) -> str:

@@ -21,7 +21,7 @@ class CostModel(msgspec.Struct, frozen=True, kw_only=True):
         return arithmetic + activations * self.ns_per_activation / 1e3 + layers * self.layer_overhead_us
 
 
-def positions_of(module: nn.Module, example: Tensor) -> dict[str, int]:
+def positions_of(module: nn.Module, example: tuple[Tensor, ...]) -> dict[str, int]:
     """Return for each linear and convolution layer how often its matrix is applied to one sample.
 
     That is the number of output positions: height times width of a feature map, tokens of a sequence.
@@ -41,7 +41,7 @@ def positions_of(module: nn.Module, example: Tensor) -> dict[str, int]:
             record(path, layer)
     module.eval()
     with torch.no_grad():
-        module(example)
+        module(*example)
     for handle in handles:
         handle.remove()
     return seen

@@ -19,8 +19,8 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def count_macs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
-    """Return the multiply-accumulates of one sample of *input_shape* (without the batch).
+def count_macs(module: nn.Module, *input_shapes: tuple[int, ...]) -> int:
+    """Return the multiply-accumulates of one sample; *input_shapes* are those of its inputs, without the batch.
 
     Convolutions, matrix products, attention and recurrent layers count, at whatever place in the code they are
     called; element-wise work and normalization do not. Torch counts two operations per multiply-accumulate.
@@ -31,10 +31,10 @@ def count_macs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
     """
     was_training = module.training
     module.eval()
-    sample = torch.zeros(1, *input_shape, requires_grad=True).clone()
+    sample = [torch.zeros(1, *shape, requires_grad=True).clone() for shape in input_shapes]
     counter = FlopCounterMode(display=False, custom_mapping=dict(_MORE_OPERATIONS))
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-        module(sample)
+        module(*sample)
     module.train(was_training)
     return int(counter.get_total_flops()) // 2
 

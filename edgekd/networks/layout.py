@@ -4,3 +4,4 @@ from typing import Final
 
 STRUCTURE: Final = "network.json"
 WEIGHTS: Final = "weights.safetensors"
+GRAPH: Final = "graph.onnx"

@@ -1,27 +1,28 @@
 """A network that needs no pickle: a factory's import string, its arguments, edits and a safetensors file."""
 
-import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from safetensors.torch import save
+from torch import nn
 
 from edgekd.core.disk import write_atomically
 from edgekd.core.errors import ConfigError
 from edgekd.core.strict import convert
+from edgekd.networks.catalog import Argument
 from edgekd.networks.edits import Edit, apply_edits
+from edgekd.networks.importing import import_factory
 from edgekd.networks.layout import STRUCTURE, WEIGHTS
-
-Argument = bool | int | float | str
+from edgekd.networks.weights import described, read_safetensors
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How to build a module: call *factory* (``package.module:function``) with *arguments*, apply *edits*."""
+    """How to build a module: call *factory* with *arguments*, apply *edits*.
+
+    *factory* is ``package.module:function`` or ``path/to/file.py:function``.
+    """
 
     factory: str
     arguments: Mapping[str, Argument] = {}
@@ -38,11 +39,13 @@ def build(network: Network, *, seed: int = 0) -> nn.Module:
     The caller's random state is left as it was. Raises ConfigError where the factory cannot be imported,
     refuses its arguments or gives no module, and where an edit does not fit.
     """
-    factory = _import(network.factory)
+    factory = import_factory(network.factory)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             module = factory(**network.arguments)
+        except ConfigError:
+            raise
         except Exception as error:  # a user's factory can raise anything
             message = f"{network.factory}: called with {dict(network.arguments)}: {type(error).__name__}: {error}."
             raise ConfigError(message) from error
@@ -84,37 +87,11 @@ def read_structure(folder: Path) -> Network:
 
 def load_weights(module: nn.Module, path: Path) -> None:
     """Copy a safetensors file's tensors into *module*: all of them, of equal shape and type, or ConfigError."""
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        message = f"{path}: cannot be read as safetensors ({error})."
-        raise ConfigError(message) from error
-    expected = {name: _described(tensor) for name, tensor in module.state_dict().items()}
-    found = {name: _described(tensor) for name, tensor in tensors.items()}
+    tensors = read_safetensors(path)
+    expected = {name: described(tensor) for name, tensor in module.state_dict().items()}
+    found = {name: described(tensor) for name, tensor in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             message = f"{path}: {name}: {found.get(name, 'missing')}; the network has {expected.get(name, 'none')}."
             raise ConfigError(message)
     module.load_state_dict(tensors)
-
-
-def _described(tensor: Tensor) -> str:
-    """Return what must be equal before values can be copied."""
-    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
-
-
-def _import(name: str) -> Callable[..., Any]:
-    """Return the callable that ``package.module:function`` names."""
-    module_name, colon, attribute = name.partition(":")
-    if not colon or not module_name or not attribute:
-        message = f"factory '{name}': expected 'package.module:function'."
-        raise ConfigError(message)
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        message = f"factory '{name}': {error}; expected an importable 'package.module:function'."
-        raise ConfigError(message) from error
-    if not callable(found):
-        message = f"factory '{name}': is not callable."
-        raise ConfigError(message)
-    return found  # type: ignore[no-any-return]

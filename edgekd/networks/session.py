@@ -1,6 +1,6 @@
 """A network as an ONNX file, run by ONNX Runtime: which arithmetic, how many threads, what it answers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from edgekd.core.errors import ConfigError
+
+Arrays = tuple[NDArray[np.float32], ...]
+"""One batch: an array (n, ...) for each input."""
 
 Arithmetic = Literal["default", "reference", "arm64-kernels"]
 """*reference*: node by node as ONNX defines it, exact for INT8 on any host. *arm64-kernels*: the
@@ -59,10 +62,23 @@ def open_session(
         raise ConfigError(message) from error
 
 
-def answers(session: ort.InferenceSession, images: NDArray[np.float32], *, batch: int = 250) -> NDArray[np.float32]:
-    """Return the first output (n, ...) for *images* (n, ...), in batches of *batch* or as the file wants."""
-    name = session.get_inputs()[0].name
+def answers(session: ort.InferenceSession, batches: Iterable[Arrays]) -> NDArray[np.float32]:
+    """Return the first output (n, ...) for all *batches*, each a tuple of arrays (size, ...) in the inputs' order."""
+    return every_answer(session, batches)[0]
+
+
+def every_answer(session: ort.InferenceSession, batches: Iterable[Arrays]) -> tuple[NDArray[np.float32], ...]:
+    """Return every output (n, ...) for all *batches*; where the file fixes its batch they are cut to that size."""
     fixed = session.get_inputs()[0].shape[0]
-    size = fixed if isinstance(fixed, int) else batch
-    parts = [session.run(None, {name: images[i : i + size]})[0] for i in range(0, len(images), size)]
-    return np.concatenate(parts)
+    parts = [
+        session.run(None, feeds_of(session, tuple(array[start : start + size] for array in arrays)))
+        for arrays in batches
+        for size in [fixed if isinstance(fixed, int) else len(arrays[0])]
+        for start in range(0, len(arrays[0]), size)
+    ]
+    return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
+
+
+def feeds_of(session: ort.InferenceSession, arrays: Arrays) -> dict[str, NDArray[np.float32]]:
+    """Return *arrays*, in the order of the session's inputs, by name."""
+    return {node.name: array for node, array in zip(session.get_inputs(), arrays, strict=True)}

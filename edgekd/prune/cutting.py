@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.core.errors import StageError
+from edgekd.networks.answer import outputs_of
 from edgekd.prune.allocation import Selection, select
 from edgekd.prune.criteria import CRITERIA, CriterionName
 from edgekd.prune.groups import ChannelGroup, Member, channel_groups
@@ -30,7 +31,7 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
 
 def prune(
     module: nn.Module,
-    example: Tensor,
+    example: tuple[Tensor, ...],
     *,
     criterion: CriterionName,
     ratio: float,
@@ -39,7 +40,7 @@ def prune(
 ) -> tuple[Cut, ...]:
     """Remove channels from *module* in place and return what each group lost.
 
-    *example* (batch, ...) is real input. Raises StageError unless the cut module answers as the whole one
+    *example* is a batch of real inputs, each (batch, ...). Raises StageError unless the cut module answers as the whole one
     does with the same channels set to zero: groups that were found wrong show here, before any training.
     """
     groups = channel_groups(module, example)
@@ -47,7 +48,8 @@ def prune(
         [CRITERIA[criterion](group) for group in groups], ratio=ratio, multiple=multiple, max_ratio=max_ratio
     )
     expected = _answers(masked(module, groups, selection), example)
-    _demand_equal(_answers_after_cut(module, groups, selection, example), expected)
+    for found, wanted in zip(_answers_after_cut(module, groups, selection, example), expected, strict=True):
+        _demand_equal(found, wanted)
     return tuple(
         Cut(
             group=group.name,
@@ -78,8 +80,8 @@ def _zero_inputs(layer: nn.Module, member: Member, channels: Sequence[int]) -> N
 
 
 def _answers_after_cut(
-    module: nn.Module, groups: Sequence[ChannelGroup], selection: Selection, example: Tensor
-) -> Tensor:
+    module: nn.Module, groups: Sequence[ChannelGroup], selection: Selection, example: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
     """Cut *module* and return its outputs; StageError where it no longer runs."""
     try:
         for position, channels in selection.removed.items():
@@ -90,12 +92,11 @@ def _answers_after_cut(
         raise StageError(message) from error
 
 
-def _answers(module: nn.Module, example: Tensor) -> Tensor:
+def _answers(module: nn.Module, example: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Return the outputs of *module* in evaluation mode."""
     module.eval()
     with torch.no_grad():
-        outputs: Tensor = module(example)
-    return outputs
+        return outputs_of(module, example)
 
 
 def _demand_equal(found: Tensor, expected: Tensor) -> None:

@@ -38,10 +38,10 @@ class ChannelGroup(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     cut: Callable[[Sequence[int]], None]
 
 
-def channel_groups(module: nn.Module, example: Tensor) -> tuple[ChannelGroup, ...]:
+def channel_groups(module: nn.Module, example: tuple[Tensor, ...]) -> tuple[ChannelGroup, ...]:
     """Return every group of *module* whose channels can go without changing the shape of its output.
 
-    *example* is one batch of input, traced with gradients on. Channels of a grouped convolution stay: those of a
+    *example* is one batch of its inputs, traced with gradients on. Channels of a grouped convolution stay: those of a
     depthwise one go, but any other needs the same channels of each of its groups to go, which no group here says.
     Raises StageError where tracing fails.
     """
@@ -55,7 +55,7 @@ def channel_groups(module: nn.Module, example: Tensor) -> tuple[ChannelGroup, ..
         message = f"prune: {type(module).__name__} cannot be traced: {error}."
         raise StageError(message) from error
     paths = {layer: path for path, layer in module.named_modules()}
-    groups = graph.get_all_groups(root_module_types=[nn.Conv2d, nn.Linear])
+    groups = graph.get_all_groups(root_module_types=[nn.Conv1d, nn.Conv2d, nn.Linear])
     return tuple(
         _channel_group(graph, group, paths)
         for group in groups
@@ -63,9 +63,9 @@ def channel_groups(module: nn.Module, example: Tensor) -> tuple[ChannelGroup, ..
     )
 
 
-def _forward(module: nn.Module, example: Tensor) -> Any:  # noqa: ANN401 - torch-pruning takes what comes
+def _forward(module: nn.Module, example: tuple[Tensor, ...]) -> Any:  # noqa: ANN401 - torch-pruning takes what comes
     """Run *module* on the whole batch; left alone, torch-pruning tries each sample as an argument of its own first."""
-    return module(example)
+    return module(*example)
 
 
 def _reaches_output(group: Any) -> bool:  # noqa: ANN401 - torch-pruning has no types

@@ -15,10 +15,10 @@ SAMPLES: Final = 200_000
 """Values of each activation that the search looks at."""
 
 
-def calibrated_grids(simulation: SimulatedGraph, images: Tensor) -> Mapping[str, Grid]:
-    """Return the least-error grid for each quantized activation of the float graph on *images*.
+def calibrated_grids(simulation: SimulatedGraph, *inputs: Tensor) -> Mapping[str, Grid]:
+    """Return the least-error grid for each quantized activation of the float graph on *inputs*.
 
-    Shape of *images*: (n, ...). Activations that share a scale get the grid of the one they share it with.
+    Shape of each of *inputs*: (n, ...). Activations that share a scale get the grid of the one they share it with.
     """
     if simulation.grids is not None:
         message = "calibration sees the float graph; these grids are set already"
@@ -26,10 +26,10 @@ def calibrated_grids(simulation: SimulatedGraph, images: Tensor) -> Mapping[str,
     places = simulation.places
     sources = sorted(set(places.scale_of.values()))
     seen: dict[str, list[Tensor]] = {name: [] for name in sources}
-    per_batch = SAMPLES * BATCH // max(BATCH, len(images))
+    per_batch = SAMPLES * BATCH // max(BATCH, len(inputs[0]))
     with torch.no_grad():
-        for start in range(0, len(images), BATCH):
-            values = simulation.values(images[start : start + BATCH])
+        for start in range(0, len(inputs[0]), BATCH):
+            values = simulation.values(*(tensor[start : start + BATCH] for tensor in inputs))
             for name in sources:
                 seen[name].append(thinned(values[name], per_batch))
     grids = {name: least_error_grid(torch.cat(seen[name]), symmetric=places.symmetric) for name in sources}

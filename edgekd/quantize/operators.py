@@ -14,7 +14,16 @@ Attributes = Mapping[str, Any]
 Inputs = Sequence[Tensor | None]
 Operator = Callable[[Inputs, Attributes], Tensor]
 
-IMAGE_DIMENSIONS: Final = 4
+_CONVOLUTIONS: Final[Mapping[int, Callable[..., Tensor]]] = MappingProxyType(
+    {1: functional.conv1d, 2: functional.conv2d}
+)
+_AVERAGE_POOLS: Final[Mapping[int, Callable[..., Tensor]]] = MappingProxyType(
+    {1: functional.avg_pool1d, 2: functional.avg_pool2d}
+)
+_MAX_POOLS: Final[Mapping[int, Callable[..., Tensor]]] = MappingProxyType(
+    {1: functional.max_pool1d, 2: functional.max_pool2d}
+)
+"""By the number of spatial dimensions."""
 
 
 def run(op_type: str, name: str, inputs: Inputs, attributes: Attributes) -> Tensor:
@@ -65,27 +74,40 @@ def _numbers(tensor: Tensor) -> list[int]:
     return [int(number) for number in tensor.tolist()]
 
 
-def _spatial_padding(attributes: Attributes) -> tuple[int, int, int, int]:
-    """Return ONNX's (top, left, bottom, right) as torch's (left, right, top, bottom)."""
+def _spatial_padding(attributes: Attributes, dimensions: int) -> tuple[tuple[int, int], ...]:
+    """Return ONNX's pads as (before, after) of each of the *dimensions* spatial dimensions."""
     _refuse(attributes.get("auto_pad", "NOTSET") not in {"NOTSET", "VALID"}, "auto_pad")
-    top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
-    return left, right, top, bottom
+    pads = attributes.get("pads", (0,) * 2 * dimensions)
+    return tuple(zip(pads[:dimensions], pads[dimensions:], strict=True))
+
+
+def _for_torch(pads: Sequence[tuple[int, int]]) -> list[int]:
+    """Return (before, after) of each dimension in torch's order: the last dimension first."""
+    return [size for pair in reversed(pads) for size in pair]
+
+
+def _dimensions(data: Tensor, attributes: Attributes, functions: Mapping[int, Callable[..., Tensor]]) -> int:
+    """Return the number of spatial dimensions of *data*; refuse one for which there is no function."""
+    found = data.ndim - 2
+    _refuse(found not in functions, f"work over {found} dimensions")
+    _refuse(len(attributes.get("kernel_shape", (0,) * found)) != found, "a kernel of other dimensions than its input")
+    return found
 
 
 def _conv(inputs: Inputs, attributes: Attributes) -> Tensor:
-    images = _given(inputs, 0)
-    _refuse(images.ndim != IMAGE_DIMENSIONS, f"a convolution over {images.ndim - 2} dimensions")
-    left, right, top, bottom = _spatial_padding(attributes)
-    padding = (top, left)
-    if (left, top) != (right, bottom):
-        images, padding = functional.pad(images, (left, right, top, bottom)), (0, 0)
-    return functional.conv2d(
-        images,
+    data = _given(inputs, 0)
+    dimensions = _dimensions(data, attributes, _CONVOLUTIONS)
+    pads = _spatial_padding(attributes, dimensions)
+    padding = tuple(before for before, _ in pads)
+    if any(before != after for before, after in pads):
+        data, padding = functional.pad(data, _for_torch(pads)), (0,) * dimensions
+    return _CONVOLUTIONS[dimensions](
+        data,
         _given(inputs, 1),
         _optional(inputs, 2),
-        tuple(attributes.get("strides", (1, 1))),
+        tuple(attributes.get("strides", (1,) * dimensions)),
         padding,
-        tuple(attributes.get("dilations", (1, 1))),
+        tuple(attributes.get("dilations", (1,) * dimensions)),
         attributes.get("group", 1),
     )
 
@@ -99,34 +121,37 @@ def _gemm(inputs: Inputs, attributes: Attributes) -> Tensor:
 
 
 def _average_pool(inputs: Inputs, attributes: Attributes) -> Tensor:
-    left, right, top, bottom = _spatial_padding(attributes)
-    dilated = set(attributes.get("dilations", (1, 1))) != {1}
-    uneven = (left, top) != (right, bottom)
+    data = _given(inputs, 0)
+    dimensions = _dimensions(data, attributes, _AVERAGE_POOLS)
+    pads = _spatial_padding(attributes, dimensions)
+    dilated = set(attributes.get("dilations", (1,))) != {1}
+    uneven = any(before != after for before, after in pads)
     _refuse(uneven or dilated or attributes.get("ceil_mode", 0), "uneven pads, dilations or ceil_mode")
-    return functional.avg_pool2d(
-        _given(inputs, 0),
+    return _AVERAGE_POOLS[dimensions](
+        data,
         tuple(attributes["kernel_shape"]),
-        tuple(attributes.get("strides", (1, 1))),
-        (top, left),
+        tuple(attributes.get("strides", (1,) * dimensions)),
+        tuple(before for before, _ in pads),
         count_include_pad=bool(attributes.get("count_include_pad", 0)),
     )
 
 
 def _max_pool(inputs: Inputs, attributes: Attributes) -> Tensor:
-    images, padding = _given(inputs, 0), (0, 0)
-    left, right, top, bottom = _spatial_padding(attributes)
+    data = _given(inputs, 0)
+    dimensions = _dimensions(data, attributes, _MAX_POOLS)
+    pads, padding = _spatial_padding(attributes, dimensions), (0,) * dimensions
     if attributes.get("ceil_mode", 0):
         # Where the last window may start depends on which zeros are padding: only torch's own know.
-        _refuse((left, top) != (right, bottom), "uneven pads with ceil_mode")
-        padding = (top, left)
+        _refuse(any(before != after for before, after in pads), "uneven pads with ceil_mode")
+        padding = tuple(before for before, _ in pads)
     else:
-        images = functional.pad(images, (left, right, top, bottom), value=float("-inf"))
-    return functional.max_pool2d(
-        images,
+        data = functional.pad(data, _for_torch(pads), value=float("-inf"))
+    return _MAX_POOLS[dimensions](
+        data,
         tuple(attributes["kernel_shape"]),
-        tuple(attributes.get("strides", (1, 1))),
+        tuple(attributes.get("strides", (1,) * dimensions)),
         padding,
-        tuple(attributes.get("dilations", (1, 1))),
+        tuple(attributes.get("dilations", (1,) * dimensions)),
         ceil_mode=bool(attributes.get("ceil_mode", 0)),
     )
 
@@ -162,8 +187,20 @@ def _pad(inputs: Inputs, attributes: Attributes) -> Tensor:
     data, pads, value = _given(inputs, 0), _numbers(_given(inputs, 1)), _optional(inputs, 2)
     other = attributes.get("mode", "constant") != "constant" or _optional(inputs, 3) is not None
     _refuse(other, "Pad with axes or a mode other than constant")
-    both = [(pads[axis], pads[axis + data.ndim]) for axis in reversed(range(data.ndim))]
-    return functional.pad(data, [size for pair in both for size in pair], value=0.0 if value is None else value.item())
+    both = [(pads[axis], pads[axis + data.ndim]) for axis in range(data.ndim)]
+    return functional.pad(data, _for_torch(both), value=0.0 if value is None else value.item())
+
+
+def _slice(inputs: Inputs, _attributes: Attributes) -> Tensor:
+    data, starts, ends = (_given(inputs, position) for position in range(3))
+    axes, steps = _optional(inputs, 3), _optional(inputs, 4)
+    chosen = [slice(None)] * data.ndim
+    named = range(len(starts)) if axes is None else _numbers(axes)
+    strides = [1] * len(starts) if steps is None else _numbers(steps)
+    for axis, start, end, step in zip(named, _numbers(starts), _numbers(ends), strides, strict=True):
+        _refuse(step < 1, "Slice backwards")
+        chosen[axis] = slice(start, end, step)
+    return data[tuple(chosen)]
 
 
 def _transpose(inputs: Inputs, attributes: Attributes) -> Tensor:
@@ -195,7 +232,7 @@ OPERATORS: Final[Mapping[str, Operator]] = MappingProxyType(
         "Conv": _conv,
         "Flatten": _flatten,
         "Gemm": _gemm,
-        "GlobalAveragePool": _one(lambda images: images.mean((2, 3), keepdim=True)),
+        "GlobalAveragePool": _one(lambda data: data.mean(tuple(range(2, data.ndim)), keepdim=True)),
         "HardSigmoid": _hard_sigmoid,
         "HardSwish": _one(functional.hardswish),
         "LeakyRelu": lambda inputs, attributes: functional.leaky_relu(_given(inputs, 0), attributes.get("alpha", 0.01)),
@@ -207,6 +244,7 @@ OPERATORS: Final[Mapping[str, Operator]] = MappingProxyType(
         "Relu": _one(torch.relu),
         "Reshape": _reshape,
         "Sigmoid": _one(torch.sigmoid),
+        "Slice": _slice,
         "Softmax": lambda inputs, attributes: torch.softmax(_given(inputs, 0), attributes.get("axis", -1)),
         "Squeeze": _squeeze,
         "Transpose": _transpose,

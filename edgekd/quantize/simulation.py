@@ -36,33 +36,41 @@ class SimulatedGraph(nn.Module):
         self.places = places
         self.grids: Mapping[str, Grid] | None = None
         self._nodes = [(node, _attributes(node)) for node in model.graph.node]
-        self._input = model.graph.input[0].name
-        self._output = model.graph.output[0].name
+        self._inputs = [value.name for value in model.graph.input]
+        self._outputs = [value.name for value in model.graph.output]
+        self.points = nn.ModuleDict({_point(node): nn.Identity() for node in model.graph.node})
         trained = _trained(places)
         self._parameter_of: dict[str, str] = {}
-        self._constants: dict[str, Tensor] = {}
+        self._buffer_of: dict[str, str] = {}
         for position, initializer in enumerate(model.graph.initializer):
             tensor = torch.from_numpy(np.array(numpy_helper.to_array(initializer)))
             if initializer.name in trained:
                 self._parameter_of[initializer.name] = f"constant_{position}"
                 self.register_parameter(f"constant_{position}", nn.Parameter(tensor))
             else:
-                self._constants[initializer.name] = tensor
+                self._buffer_of[initializer.name] = f"constant_{position}"
+                self.register_buffer(f"constant_{position}", tensor, persistent=False)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the graph's output for *images*."""
-        return self.values(images)[self._output]
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Return the graph's output for *inputs*, in the graph's order; a tuple where it has several."""
+        values = self.values(*inputs)
+        outputs = tuple(values[name] for name in self._outputs)
+        return outputs if len(outputs) > 1 else outputs[0]
 
-    def values(self, images: Tensor) -> dict[str, Tensor]:
-        """Return every activation of the graph by name, before its own quantization."""
-        values = {self._input: images}
+    def values(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Return every activation of the graph by name, before its own quantization.
+
+        Each goes through the submodule ``points.<name>``, where it can be tapped.
+        """
+        values = dict(zip(self._inputs, inputs, strict=True))
         rounded: dict[str, Tensor] = {}
         for node, attributes in self._nodes:
-            inputs = [self._read(node, name, values, rounded) for name in node.input]
+            operands = [self._read(node, name, values, rounded) for name in node.input]
             weight = self.places.weights.get(node.name)
             if weight is not None and self.grids is not None:
-                inputs[1:] = self._weights(weight, self.grids)
-            values[node.output[0]] = run(node.op_type, node.name, inputs, attributes)
+                operands[1:] = self._weights(weight, self.grids)
+            result = run(node.op_type, node.name, operands, attributes)
+            values[node.output[0]] = self.points[_point(node)](result)
         return values
 
     def initializer(self, name: str) -> Tensor:
@@ -77,8 +85,8 @@ class SimulatedGraph(nn.Module):
             return None
         if name in self._parameter_of:
             return self.initializer(name)
-        if name in self._constants:
-            return self._constants[name]
+        if name in self._buffer_of:
+            return self.get_buffer(self._buffer_of[name])
         if self.grids is None or node.name not in self.places.readers.get(name, ()):
             return values[name]
         if name not in rounded:
@@ -116,6 +124,11 @@ def trained_model(model: ModelProto, simulation: SimulatedGraph) -> ModelProto:
 def _trained(places: Places) -> set[str]:
     """Return the initializers that training changes."""
     return {name for weight in places.weights.values() for name in (weight.name, weight.bias) if name}
+
+
+def _point(node: NodeProto) -> str:
+    """Return the name under which *node*'s output can be tapped."""
+    return str(node.output[0]).replace(".", "_")
 
 
 def _attributes(node: NodeProto) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgekd.core.digest import file_digest
 from edgekd.core.disk import disk_errors, write_atomically
-from edgekd.networks.session import answers, open_session
+from edgekd.networks.session import every_answer, open_session
 from edgekd.pipeline import StageResult
 from edgekd.plan import Plan
 from edgekd.report.content import Report
@@ -82,15 +82,16 @@ def _facts(path: Path) -> FileFacts:
 
 
 def _write_golden(folder: Path, task: Task, precision: PrecisionName) -> Golden:
-    """Write one test image of each class with the outputs of ``model.onnx`` in reference arithmetic."""
-    chosen = [int(np.flatnonzero(task.test.labels == label)[0]) for label in range(len(task.labels))]
-    images = task.normalize(task.test.images[chosen])
-    outputs = answers(open_session(folder / SHIPPED, arithmetic="reference"), images)
+    """Write one test sample of each class that has one, with the outputs of ``model.onnx`` in reference arithmetic."""
+    _, chosen = np.unique(task.test.targets, return_index=True)
+    inputs = task.read(task.test, chosen)
+    outputs = every_answer(open_session(folder / SHIPPED, arithmetic="reference"), [inputs])
+    names = [entry.name for entry in task.inputs] + list(task.outputs)
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{task.input_name: images, task.output_name: outputs})
+    np.savez(buffer, allow_pickle=False, **dict(zip(names, inputs + outputs, strict=True)))
     write_atomically(folder / GOLDEN, buffer.getvalue())
-    tolerance = _RELATIVE_TOLERANCE[precision] * max(1.0, float(np.abs(outputs).max()))
-    return Golden(file=GOLDEN, images=len(images), tolerance=tolerance)
+    largest = max(float(np.abs(output).max()) for output in outputs)
+    return Golden(file=GOLDEN, samples=len(chosen), tolerance=_RELATIVE_TOLERANCE[precision] * max(1.0, largest))
 
 
 def _manifest(
@@ -111,7 +112,7 @@ def _manifest(
         inputs=inputs,
         outputs=outputs,
         labels=task.labels,
-        preprocessing=task.preprocessing,
+        preprocessing={entry.name: entry.preprocessing for entry in task.inputs},
         golden=golden,
         files={},
         lineage=tuple(Lineage(stage=r.name, key=r.key, inputs=r.inputs, settings=settings[r.name]) for r in results),

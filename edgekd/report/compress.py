@@ -9,7 +9,7 @@ import msgspec
 from edgekd.core.disk import write_atomically
 from edgekd.core.progress import Progress
 from edgekd.core.store import Store
-from edgekd.pipeline import StageResult, run_plan
+from edgekd.pipeline import Site, StageResult, run_plan
 from edgekd.plan import Plan
 from edgekd.report.bundle import write_bundle
 from edgekd.report.content import Report, file_rows, make_report, shrink_of, stage_rows
@@ -17,11 +17,15 @@ from edgekd.report.destination import check_destination
 from edgekd.stages.export import as_shipped, file_name
 from edgekd.stages.fitness import check_networks
 from edgekd.stages.measure import measure_files
-from edgekd.stages.result import GRAPH, read_graph
-from edgekd.stages.settings import Export
+from edgekd.networks.layout import GRAPH
+from edgekd.stages.result import read_graph
+from edgekd.stages.labelling import labelled
+from edgekd.stages.settings import Export, Teach
 from edgekd.targets import PrecisionName, load_target
-from edgekd.tasks.digits import load_digits
+from edgekd.tasks.load import load_task
 from edgekd.tasks.task import Task
+from edgekd.train.device import find_device
+from edgekd.train.distributed import World, first_alone, join, leave
 from edgekd.verdict import judge
 
 
@@ -32,18 +36,45 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     bundle: Path
 
 
-def compress(plan: Plan, *, out: Path, store: Store, progress: Progress) -> Outcome:
-    """Run *plan* and write its bundle to *out*.
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """On what training runs: a device by name (cpu, cuda, mps), alone or as one of torchrun's processes."""
+
+    device: str = "cpu"
+    local_rank: int = 0
+    is_distributed: bool = False
+
+
+def compress(
+    plan: Plan, *, out: Path, store: Store, progress: Progress, engine: Engine = Engine()
+) -> Outcome | None:
+    """Run *plan* and write its bundle to *out*; of several processes the first one does, the others return None.
 
     Raises ConfigError before any training where *out* cannot be written, StageError where a stage breaks its
     promise.
     """
-    task = load_digits()
-    check_destination(out, store.root)
+    device = find_device(engine.device, rank=engine.local_rank)
+    world = join(device) if engine.is_distributed else World()
+    if world.is_writer:
+        check_destination(out, store.root)
+    with first_alone(world):
+        task = _task(plan, store, progress)
     check_networks(plan.stages, task)
-    results = run_plan(plan, task, store, progress)
+    site = Site(task=task, seed=plan.seed, store=store, progress=progress, device=device, world=world)
+    results = run_plan(plan, site)
+    leave(world)
+    if not world.is_writer:
+        return None
     report = _report(plan, task, results, progress)
     return Outcome(report=report, bundle=write_bundle(out, plan, task, report=report, results=results))
+
+
+def _task(plan: Plan, store: Store, progress: Progress) -> Task:
+    """Return the plan's data as a task; what has no labels gets those of the given teacher."""
+    task = load_task(plan.data, cache=store.root / "cache" / "data", progress=progress)
+    teach = plan.settings_of(Teach)
+    if all(split.labels is not None for split in task.splits.values()) or not isinstance(teach, Teach):
+        return task
+    return labelled(task, teach, progress)
 
 
 def _report(plan: Plan, task: Task, results: Sequence[StageResult], progress: Progress) -> Report:
@@ -60,6 +91,7 @@ def _report(plan: Plan, task: Task, results: Sequence[StageResult], progress: Pr
     budgets = judge(plan.budgets, size_bytes=shipped.size_bytes, drop_points=drop, device=target.title)
     return make_report(
         plan,
+        task,
         target,
         export,
         results=results,

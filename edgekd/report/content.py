@@ -10,12 +10,13 @@ from edgekd import __version__
 from edgekd.bench.host import Host, this_host
 from edgekd.pipeline import StageResult
 from edgekd.plan import Plan, plan_to_toml
+from edgekd.tasks.task import Task
 from edgekd.stages.measure import Measured
 from edgekd.stages.settings import Export
 from edgekd.targets import PrecisionName, Target, build_command, time_command, why_refused
 from edgekd.verdict import Judgement
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 PRECISIONS: Final[tuple[PrecisionName, ...]] = get_args(PrecisionName)
 _LIBRARIES: Final = ("torch", "onnx", "onnxruntime", "onnxscript", "torch-pruning", "numpy", "safetensors")
 
@@ -76,6 +77,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     title: str
     task: str
+    labelled_by: str
     seed: int
     shipped: PrecisionName
     stages: tuple[StageRow, ...]
@@ -138,6 +140,7 @@ def file_rows(export: Export, measured: Mapping[str, Measured]) -> tuple[FileRow
 
 def make_report(  # noqa: PLR0913 - a report is where everything meets
     plan: Plan,
+    task: Task,
     target: Target,
     export: Export,
     *,
@@ -152,7 +155,8 @@ def make_report(  # noqa: PLR0913 - a report is where everything meets
         format=FORMAT,
         target=target.name,
         title=target.title,
-        task=plan.task,
+        task=task.name,
+        labelled_by=task.labelled_by,
         seed=plan.seed,
         shipped=export.precision,
         stages=stages,

@@ -7,9 +7,9 @@ import msgspec
 from onnxruntime import InferenceSession, NodeArg
 
 from edgekd.targets import PrecisionName
-from edgekd.tasks.task import Preprocessing
+from edgekd.tasks.preprocessing import Preprocessing
 
-MANIFEST_FORMAT: Final = 1
+MANIFEST_FORMAT: Final = 2
 _DTYPES: Final = {"tensor(float)": "float32"}
 
 
@@ -48,19 +48,22 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How ``golden.npz`` is replayed: one image at a time through ``model.onnx``.
+    """How ``golden.npz`` is replayed: one sample at a time through ``model.onnx``.
 
     *tolerance* is the largest absolute difference of an output that counts as equal: rounding in float, some
     steps of the output's grid in INT8, where other kernels round ties elsewhere.
     """
 
     file: str
-    images: int
+    samples: int
     tolerance: float
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of ``manifest.json``. *precisions* names the file of each precision; *files* every other file."""
+    """All of ``manifest.json``. *precisions* names the file of each precision; *files* every other file.
+
+    *preprocessing* belongs to the input of that name. The first output is the logits.
+    """
 
     format: int
     target: str
@@ -73,7 +76,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     labels: tuple[str, ...]
-    preprocessing: Preprocessing
+    preprocessing: Mapping[str, Preprocessing]
     golden: Golden
     files: Mapping[str, FileFacts]
     lineage: tuple[Lineage, ...]

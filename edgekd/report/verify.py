@@ -11,7 +11,7 @@ from edgekd.core.digest import file_digest
 from edgekd.core.disk import disk_errors
 from edgekd.core.errors import ConfigError, ParityError, StageError
 from edgekd.core.strict import convert
-from edgekd.networks.session import answers, open_session
+from edgekd.networks.session import every_answer, open_session
 from edgekd.report.bundle import SHIPPED
 from edgekd.report.destination import MANIFEST
 from edgekd.report.manifest import MANIFEST_FORMAT, Manifest, tensors_of
@@ -23,7 +23,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     bundle: str
     target: str
     files: int
-    golden_images: int
+    golden_samples: int
     largest_difference: float
     tolerance: float
 
@@ -43,7 +43,7 @@ def verify(bundle: Path) -> Verification:
         bundle=str(bundle),
         target=manifest.target,
         files=len(manifest.files),
-        golden_images=manifest.golden.images,
+        golden_samples=manifest.golden.samples,
         largest_difference=_replay(bundle, manifest),
         tolerance=manifest.golden.tolerance,
     )
@@ -77,8 +77,8 @@ def _check_manifest(path: Path, manifest: Manifest) -> None:
         if name not in manifest.files:
             message = f"{path}: '{name}' is used but not in files; make the bundle again."
             raise ConfigError(message)
-    if len(manifest.inputs) != 1 or len(manifest.outputs) != 1:
-        message = f"{path}: {len(manifest.inputs)} inputs, {len(manifest.outputs)} outputs; expected one of each."
+    if not manifest.inputs or not manifest.outputs:
+        message = f"{path}: {len(manifest.inputs)} inputs, {len(manifest.outputs)} outputs; expected at least one of each."
         raise ConfigError(message)
 
 
@@ -108,12 +108,13 @@ def _replay(bundle: Path, manifest: Manifest) -> float:
     path = bundle / manifest.golden.file
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as golden:
-            images, expected = golden[manifest.inputs[0].name], golden[manifest.outputs[0].name]
+            inputs = tuple(golden[tensor.name] for tensor in manifest.inputs)
+            expected = tuple(golden[tensor.name] for tensor in manifest.outputs)
     except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
         message = f"{path}: cannot be read as the golden inputs and outputs ({error}); make the bundle again."
         raise StageError(message) from error
-    found = answers(open_session(bundle / SHIPPED, arithmetic="reference"), images)
-    difference = float(np.abs(found - expected).max())
+    found = every_answer(open_session(bundle / SHIPPED, arithmetic="reference"), [inputs])
+    difference = max(float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True))
     if not difference <= manifest.golden.tolerance:
         message = (
             f"{bundle / SHIPPED}: a golden output differs by {difference:.3g}; "

@@ -19,7 +19,7 @@ from edgekd.export.float16 import to_float16
 from edgekd.export.legalize import legalize
 from edgekd.export.shapes import fix_batch, without_value_info
 from edgekd.networks.session import answers, open_session
-from edgekd.stages.result import read_graph
+from edgekd.stages.result import read_graph, some_of
 from edgekd.stages.settings import Export
 from edgekd.stages.stage import Env, Inputs, Kind, Record
 from edgekd.targets import PrecisionName
@@ -107,12 +107,12 @@ def optimized_operators(path: Path) -> dict[str, int]:
 
 def _agreement(precision: PrecisionName, inputs: Inputs, out: Path, env: Env) -> dict[str, float]:
     """Return how the file's answers on validation images compare with those of its source."""
-    images = env.task.normalize(env.task.validation.images)
+    split = some_of(env.task.validation)
     source = open_session(read_graph(inputs[FORMS[precision].source]), arithmetic="reference")
-    expected = answers(source, images)
-    found = answers(open_session(out / file_name(precision), arithmetic="reference"), images)
+    expected = answers(source, env.task.batches(split))
+    found = answers(open_session(out / file_name(precision), arithmetic="reference"), env.task.batches(split))
     return {
-        "images": len(images),
+        "samples": len(split),
         "top1": float((expected.argmax(1) == found.argmax(1)).mean()),
         "largest_relative_drift": _drift(found, expected),
     }

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import msgspec
-import torch
 
 from edgekd.core.errors import StageError
 from edgekd.lowrank.choice import choose
 from edgekd.lowrank.cost import CostModel, positions_of
 from edgekd.lowrank.svd import truncated
+from edgekd.networks.answer import examples
 from edgekd.networks.counting import count_macs
 from edgekd.networks.edits import Factorize, replace_module
 from edgekd.networks.network import load_network
@@ -21,19 +21,18 @@ from edgekd.stages.stage import Env, Inputs, Record
 def run(settings: FactorizeLayers, inputs: Inputs, out: Path, env: Env) -> Record:
     """Split, recover and save the student; without a layer to split it stays bit for bit as it was."""
     network, student = load_network(inputs["student"])
-    _, teacher = load_network(inputs["teacher"])
     cost = CostModel(
         gmacs_per_s=settings.gmacs_per_s,
         ns_per_activation=settings.ns_per_activation,
         layer_overhead_us=settings.layer_overhead_us,
     )
-    positions = positions_of(student, torch.zeros(1, *env.task.input_shape))
+    positions = positions_of(student, examples(env.task.shapes, batch=1))
     layers = choose(student, positions, cost, energy=settings.energy, multiple=settings.rank_multiple)
     edits = tuple(Factorize(path=layer.path, rank=layer.rank) for layer in layers if layer.rank is not None)
     for edit in edits:
         replace_module(student, edit.path, truncated(student.get_submodule(edit.path), rank=edit.rank))
     if edits:
-        recover("factorize", student, teacher, settings, env)
+        recover("factorize", student, inputs[settings.source], settings, env)
     else:
         env.progress.say("factorize: no layer's estimated cost would fall; the network stays as it is")
     record = save_result(out, network.edited(*edits), student, env)
@@ -42,7 +41,7 @@ def run(settings: FactorizeLayers, inputs: Inputs, out: Path, env: Env) -> Recor
 
 def ensures(_settings: FactorizeLayers, inputs: Inputs, out: Path, env: Env) -> None:
     """Promise: not more arithmetic than before; answers agree."""
-    before, after = (count_macs(load_network(f)[1], env.task.input_shape) for f in (inputs["student"], out))
+    before, after = (count_macs(load_network(f)[1], *env.task.shapes) for f in (inputs["student"], out))
     if after > before:
         message = f"factorize: multiply-accumulates rose from {before} to {after}; expected no more than before."
         raise StageError(message)

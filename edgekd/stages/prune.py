@@ -14,7 +14,7 @@ from edgekd.stages.result import ensure_better_than_chance, ensure_same_answers,
 from edgekd.stages.settings import Prune
 from edgekd.stages.stage import Env, Inputs, Record
 
-PROOF_IMAGES = 16
+PROOF_SAMPLES = 16
 NOTEWORTHY = 0.02
 """A difference between the asked and the removed part of the channels that is said."""
 
@@ -22,9 +22,9 @@ NOTEWORTHY = 0.02
 def run(settings: Prune, inputs: Inputs, out: Path, env: Env) -> Record:
     """Cut, recover and save the student."""
     network, student = load_network(inputs["student"])
-    _, teacher = load_network(inputs["teacher"])
     whole = structure_of(student)
-    example = torch.from_numpy(env.task.normalize(env.task.validation.images[:PROOF_IMAGES]))
+    rows = env.task.read(env.task.validation, slice(0, PROOF_SAMPLES))
+    example = tuple(torch.from_numpy(array) for array in rows)
     cuts = prune(
         student,
         example,
@@ -40,7 +40,7 @@ def run(settings: Prune, inputs: Inputs, out: Path, env: Env) -> Record:
             f"prune: {settings.ratio:.0%} of the channels asked, {removed:.0%} removed: that is what blocks of "
             f"{settings.multiple} and max_ratio = {settings.max_ratio} permit"
         )
-    recover("prune", student, teacher, settings, env)
+    recover("prune", student, inputs[settings.source], settings, env)
     record = save_result(out, network.edited(*resizes_between(whole, student)), student, env)
     return record | {
         "groups": msgspec.to_builtins(cuts),

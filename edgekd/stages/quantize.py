@@ -9,7 +9,6 @@ import onnx
 import torch
 
 from edgekd.core.errors import ParityError
-from edgekd.networks.network import load_network
 from edgekd.networks.session import answers, open_session
 from edgekd.quantize.calibrate import calibrated_grids
 from edgekd.quantize.fake import Grid
@@ -17,7 +16,8 @@ from edgekd.quantize.placement import PLACEMENTS, place
 from edgekd.quantize.qdq import write_qdq
 from edgekd.quantize.simulation import SimulatedGraph, trained_model
 from edgekd.stages.recovery import recover
-from edgekd.stages.result import GRAPH, read_graph, write_graph
+from edgekd.networks.layout import GRAPH
+from edgekd.stages.result import read_graph, write_graph
 from edgekd.stages.settings import Quantize
 from edgekd.stages.stage import Env, Inputs, Record
 from edgekd.tasks.task import Split
@@ -31,14 +31,13 @@ AGREEMENT: Final = 0.999
 def run(settings: Quantize, inputs: Inputs, out: Path, env: Env) -> Record:
     """Calibrate, fine-tune and write the quantized graph (opset 18; ``export`` brings it to the target's)."""
     graph = read_graph(inputs["student"])
-    _, teacher = load_network(inputs["teacher"])
     places = place(graph.graph, PLACEMENTS[settings.placement])
     simulation = SimulatedGraph(graph, places)
-    chosen = env.task.train.images[: settings.calibration_images]
-    grids = calibrated_grids(simulation, torch.from_numpy(env.task.normalize(chosen)))
+    rows = env.task.read(env.task.train, slice(0, settings.calibration_samples))
+    grids = calibrated_grids(simulation, *(torch.from_numpy(array) for array in rows))
     simulation.grids = grids
     calibrated = accuracy_of(simulation, env.task, env.task.validation)
-    recover("quantize", simulation, teacher, settings, env)
+    recover("quantize", simulation, inputs[settings.source], settings, env)
     tuned = trained_model(graph, simulation)
     write_graph(out, write_qdq(tuned, places, grids))
     (out / FLOAT_GRAPH).write_bytes(tuned.SerializeToString(deterministic=True))
@@ -80,9 +79,9 @@ def _splits(env: Env) -> dict[str, Split]:
 def _agreement(simulation: SimulatedGraph, out: Path, env: Env, split: Split) -> dict[str, float]:
     """Return how simulation and ONNX Runtime's reference arithmetic agree on *split*."""
     expected = logits_of(simulation, env.task, split).numpy()
-    found = answers(open_session(out / GRAPH, arithmetic="reference"), env.task.normalize(split.images))
+    found = answers(open_session(out / GRAPH, arithmetic="reference"), env.task.batches(split))
     return {
-        "images": len(split),
+        "samples": len(split),
         "top1": float((expected.argmax(1) == found.argmax(1)).mean()),
         "largest_logit_difference": float(np.abs(expected - found).max()),
     }

@@ -1,39 +1,49 @@
-"""Training a network with the teacher's soft targets: distillation, and the recovery after every cut."""
+"""Training a network with a teacher: distillation, and the recovery after every cut."""
 
-from torch import Tensor, nn
+from pathlib import Path
 
-from edgekd.distill.losses import distillation_loss
-from edgekd.stages.settings import Recovery
+from torch import nn
+
+from edgekd.distill.guidance import Guidance
+from edgekd.distill.logit_cache import LogitCache
+from edgekd.distill.objective import Guided, guidance_needs_teacher
+from edgekd.distill.taps import tapped
+from edgekd.distill.teacher import load_teacher
+from edgekd.networks.answer import examples
 from edgekd.stages.stage import Env
 from edgekd.train.batches import training_batches
-from edgekd.train.fit import Loss, Run, fit
+from edgekd.train.evaluate import accuracy_of
+from edgekd.train.fit import Run, fit
+
+EXAMPLES = 2
 
 
-def soft_target_objective(student: nn.Module, teacher: nn.Module, settings: Recovery) -> Loss:
-    """Return the loss of *student* against *teacher* on the same augmented images."""
-    frozen(teacher)
+def recover(name: str, student: nn.Module, teacher_folder: Path, settings: Guidance, env: Env) -> None:
+    """Train *student* in place with the teacher in *teacher_folder*, as *settings* weigh the terms of the loss.
 
-    def loss(images: Tensor, labels: Tensor) -> Tensor:
-        return distillation_loss(
-            student(images), teacher(images), labels, temperature=settings.temperature, alpha=settings.alpha
-        )
-
-    return loss
-
-
-def recover(name: str, student: nn.Module, teacher: nn.Module, settings: Recovery, env: Env) -> None:
-    """Train *student* in place with *teacher*; continues where a killed run of the same stage stopped."""
-    batches = training_batches(env.task, settings, seed=env.seed)
-    fit(student, soft_target_objective(student, teacher, settings), batches, run_of(name, env))
-
-
-def run_of(name: str, env: Env) -> Run:
-    """Return where the training of stage *name* reports and saves."""
-    return Run(name=name, progress=env.progress, checkpoint=env.scratch / "training.safetensors")
+    Continues where a killed run of the same stage stopped. The teacher's logits come from the cache where they are
+    in it, and go there where not.
+    """
+    batches = training_batches(env.task, settings, seed=env.seed, world=env.world)
+    teacher = load_teacher(teacher_folder, taps=settings.teacher_taps)
+    cache = None if guidance_needs_teacher(settings) else LogitCache(env.cache / "logits", teacher, batches)
+    with tapped(student, settings.student_taps) as taps:
+        objective = Guided(student, teacher, settings, taps=taps, cached=cache.logits if cache else None)
+        if settings.feature_weight:
+            objective.add_matchers(examples(env.task.shapes, batch=EXAMPLES), seed=env.seed)
+        fit(objective, batches, run_of(name, student, env))
+    student.cpu()
+    if cache is not None:
+        env.progress.say(f"{name}: teacher's logits: {cache.computed} computed, {cache.reused} reused")
 
 
-def frozen(teacher: nn.Module) -> nn.Module:
-    """Return *teacher* set to evaluation, its parameters without gradients."""
-    for parameter in teacher.eval().parameters():
-        parameter.requires_grad = False
-    return teacher
+def run_of(name: str, network: nn.Module, env: Env) -> Run:
+    """Return where the training of *network* in stage *name* runs, reports and saves."""
+    return Run(
+        name=name,
+        progress=env.progress,
+        checkpoint=env.scratch / "training.safetensors",
+        device=env.device,
+        judge=lambda: accuracy_of(network, env.task, env.task.validation, world=env.world),
+        has_idle_parameters=len(env.task.outputs) > 1,
+    )

@@ -6,22 +6,21 @@ facts become plain numbers; the stages themselves never see a target.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
 
+from edgekd.distill.guidance import Guidance
+from edgekd.networks.catalog import Argument
 from edgekd.targets import PrecisionName, Target
 from edgekd.train.training import Count, Fraction, NotNegative, Positive, Training
 
-Kind = Literal["teacher", "student", "quantized", "models", "measurements"]
-"""What a stage takes and gives."""
-
-Argument = bool | int | float | str
+Kind = Literal["teacher", "student", "uncompressed", "quantized", "models", "measurements"]
+"""What a stage takes and gives. *uncompressed* is the student before anything was cut."""
 
 
-BUILT_IN_ARGUMENTS: Final[Mapping[str, Argument]] = MappingProxyType({"classes": 10, "channels": 1, "width": 32})
-"""What the built-in factories are called with."""
+ONNX_SUFFIX: Final = ".onnx"
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +29,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: int
     takes: tuple[Kind, ...]
-    gives: Kind
+    gives: tuple[Kind, ...]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,60 +47,102 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return what the stage takes with these settings."""
         return self.stage.takes
 
+    @property
+    def gives(self) -> tuple[Kind, ...]:
+        """Return what the stage gives with these settings."""
+        return self.stage.gives
 
-class Recovery(Training, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Training with the teacher's soft targets: ``(1 - alpha) * cross-entropy + alpha * T**2 * KL``."""
 
-    temperature: Positive = 2.0
-    alpha: Fraction = 0.9
+class Origin(Protocol):
+    """Where a network comes from: what the stages that make one from a factory have.
+
+    *factory* (a built-in name, ``package.module:function`` or ``path/to/file.py:function``) is called with
+    *arguments*; edgekd's own get ``classes`` and ``channels`` from the data where they are not given. *weights* is a
+    file of tensors, none for a random start. The digests, which the plan fills in, make another code or other weights
+    another result.
+    """
+
+    @property
+    def factory(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def factory_sha256(self) -> str: ...  # noqa: D102
+    @property
+    def arguments(self) -> Mapping[str, Argument]: ...  # noqa: D102
+    @property
+    def weights(self) -> str: ...  # noqa: D102
+    @property
+    def weights_sha256(self) -> str: ...  # noqa: D102
+
+
+class Recovery(Guidance, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Training after a cut. *source* teaches: the student before it was compressed, or the stage ``teach``'s teacher."""
+
+    source: Literal["uncompressed", "teacher"] = "uncompressed"
+
+    @property
+    def takes(self) -> tuple[Kind, ...]:
+        """Return the student and who teaches it."""
+        return ("student", self.source)
 
 
 class Teach(Settings, Training, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Train the teacher from a random start on labels alone, or take the one in the folder *given*.
+    """Make the teacher: train a network on labels, load a trained one, or take what is *given*. See ``Origin``.
 
-    *factory* (``package.module:function``) is called with *arguments*; *factory_sha256*, which the plan fills in for
-    one that is not edgekd's own, is the digest of its file: another code is another result.
-
-    A *given* folder holds ``network.json`` and ``weights.safetensors``; *given_sha256*, which the plan fills in, is the
-    digest of both, so that another teacher in the same folder is another result.
+    *given* names folders that edgekd saved a network in and ONNX files; of several the logits are averaged.
+    With 0 *epochs* a network is taken with its *weights* as it is. *label_smoothing* is the part of the target that
+    is spread over all classes.
     """
 
-    stage: ClassVar[Declaration] = Declaration(name="teach", version=1, takes=(), gives="teacher")
+    stage: ClassVar[Declaration] = Declaration(
+        name="teach", version=2, takes=(), gives=("teacher", "student", "uncompressed")
+    )
 
-    given: str = ""
-    given_sha256: str = ""
-
+    given: tuple[str, ...] = ()
+    given_sha256: tuple[str, ...] = ()
     factory: str = "edgekd.networks.resnet:resnet"
     factory_sha256: str = ""
-    arguments: Mapping[str, Argument] = msgspec.field(default_factory=lambda: dict(BUILT_IN_ARGUMENTS))
-    epochs: Count = 10
+    arguments: Mapping[str, Argument] = msgspec.field(default_factory=dict)
+    weights: str = ""
+    weights_sha256: str = ""
+    epochs: Annotated[int, Meta(ge=0, le=1_000_000)] = 10
     lr: Positive = 0.1
     label_smoothing: Fraction = 0.0
 
+    @property
+    def is_black_box(self) -> bool:
+        """Tell whether the teacher is no network that could be compressed itself: ONNX, or several."""
+        return len(self.given) > 1 or any(name.endswith(ONNX_SUFFIX) for name in self.given)
 
-class Distill(Settings, Recovery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Train the student with the teacher's soft targets, and its features where *feature_weight* is above 0.
+    @property
+    def gives(self) -> tuple[Kind, ...]:
+        """Return the teacher, which is the student too until another is distilled, unless it is a black box."""
+        return ("teacher",) if self.is_black_box else self.stage.gives
 
-    *factory_sha256*: see ``Teach``.
+
+class Distill(Settings, Guidance, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Train the student with the teacher. An empty *factory* leaves the stage out: the teacher itself is compressed.
+
+    See ``Origin``.
     """
 
-    stage: ClassVar[Declaration] = Declaration(name="distill", version=1, takes=("teacher",), gives="student")
+    stage: ClassVar[Declaration] = Declaration(
+        name="distill", version=2, takes=("teacher",), gives=("student", "uncompressed")
+    )
 
     factory: str = "edgekd.networks.dscnn:dscnn"
     factory_sha256: str = ""
-    arguments: Mapping[str, Argument] = msgspec.field(default_factory=lambda: dict(BUILT_IN_ARGUMENTS))
+    arguments: Mapping[str, Argument] = msgspec.field(default_factory=dict)
+    weights: str = ""
+    weights_sha256: str = ""
     epochs: Count = 16
     lr: Positive = 0.1
     temperature: Positive = 4.0
-    feature_weight: NotNegative = 0.0
-    teacher_feature: str = "blocks"
-    student_feature: str = "blocks"
 
 
-class Prune(Settings, Recovery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Prune(Recovery, Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Remove the part *ratio* of all channels in blocks of *multiple*, then recover."""
 
-    stage: ClassVar[Declaration] = Declaration(name="prune", version=1, takes=("teacher", "student"), gives="student")
+    stage: ClassVar[Declaration] = Declaration(name="prune", version=2, takes=("student",), gives=("student",))
 
     ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.25
     max_ratio: Annotated[float, Meta(gt=0, lt=1)] = 0.75
@@ -116,12 +157,10 @@ class Prune(Settings, Recovery, frozen=True, kw_only=True, forbid_unknown_fields
         return {"multiple": target.channels.multiple}
 
 
-class FactorizeLayers(Settings, Recovery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FactorizeLayers(Recovery, Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Split linear and 1x1 convolution layers whose estimated cost falls, keeping *energy*, then recover."""
 
-    stage: ClassVar[Declaration] = Declaration(
-        name="factorize", version=1, takes=("teacher", "student"), gives="student"
-    )
+    stage: ClassVar[Declaration] = Declaration(name="factorize", version=2, takes=("student",), gives=("student",))
 
     energy: Annotated[float, Meta(gt=0, le=1)] = 0.85
     rank_multiple: Count
@@ -142,15 +181,13 @@ class FactorizeLayers(Settings, Recovery, frozen=True, kw_only=True, forbid_unkn
         }
 
 
-class Quantize(Settings, Recovery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Quantize(Recovery, Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Place fake quantization for the target's runtime, find ranges, fine-tune with the teacher."""
 
-    stage: ClassVar[Declaration] = Declaration(
-        name="quantize", version=1, takes=("teacher", "student"), gives="quantized"
-    )
+    stage: ClassVar[Declaration] = Declaration(name="quantize", version=2, takes=("student",), gives=("quantized",))
 
     placement: Literal["onnxruntime-arm64", "tensorrt"] = "onnxruntime-arm64"
-    calibration_images: Count = 512
+    calibration_samples: Count = 512
     epochs: Count = 4
     lr: Positive = 0.005
     weight_decay: NotNegative = 0.0
@@ -164,7 +201,7 @@ class Quantize(Settings, Recovery, frozen=True, kw_only=True, forbid_unknown_fie
 class Export(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Write the files in the forms the runtime takes. *precision* is that of ``model.onnx``."""
 
-    stage: ClassVar[Declaration] = Declaration(name="export", version=1, takes=("student",), gives="models")
+    stage: ClassVar[Declaration] = Declaration(name="export", version=2, takes=("student",), gives=("models",))
 
     precision: PrecisionName
     variants: tuple[PrecisionName, ...]
@@ -190,7 +227,7 @@ class Export(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Measure(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Time the files on this host; with one thread, so that the numbers of two hosts can be compared."""
 
-    stage: ClassVar[Declaration] = Declaration(name="measure", version=1, takes=("models",), gives="measurements")
+    stage: ClassVar[Declaration] = Declaration(name="measure", version=1, takes=("models",), gives=("measurements",))
 
     threads: Annotated[int, Meta(ge=1, le=256)] = 1
     warmup_runs: Count = 50

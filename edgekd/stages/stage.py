@@ -5,22 +5,31 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
 
 from edgekd.core.progress import Progress
 from edgekd.stages.settings import Kind, Settings
 from edgekd.tasks.task import Task
+from edgekd.train.distributed import World
 
 Inputs = Mapping[Kind, Path]
 Record = dict[str, Any]
 
 
 class Env(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What every stage may read and none may change; *scratch* outlives a killed run."""
+    """What every stage may read and none may change.
+
+    *scratch* outlives a killed run; *cache* is shared by all runs of a store. *device* is where training runs, in a
+    distributed run as process *world* of several.
+    """
 
     task: Task
     seed: int
     progress: Progress
     scratch: Path
+    cache: Path
+    device: torch.device = torch.device("cpu")
+    world: World = World()
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,48 +1,97 @@
-"""teach: a teacher trained from a random start on labels alone, or the one that was given."""
+"""teach: a teacher trained on labels, or the one that was given: a network, an ONNX file, or several of them."""
 
 from pathlib import Path
 
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
-from torch import Tensor, nn
+import numpy as np
+import onnx
+from torch import nn
 
-from edgekd.networks.network import Network, build, load_network
-from edgekd.stages.fitness import check_answer
+from edgekd.core.errors import ConfigError
+from edgekd.export.exporter import export_onnx
+from edgekd.networks.blackbox import average, count_graph_macs, count_graph_parameters, fitted, read_onnx
+from edgekd.networks.network import Network
+from edgekd.networks.session import every_answer, open_session
+from edgekd.stages.fitness import check_answers, check_given_folder
+from edgekd.stages.origin import built
 from edgekd.stages.recovery import run_of
-from edgekd.stages.result import ensure_better_than_chance, ensure_same_answers, save_result
-from edgekd.stages.settings import Teach
+from edgekd.stages.result import (
+    ensure_better_than_chance,
+    ensure_same_answers,
+    least_accuracy,
+    logits_in,
+    save_result,
+    write_graph,
+)
+from edgekd.stages.settings import ONNX_SUFFIX, Teach
 from edgekd.stages.stage import Env, Inputs, Record
 from edgekd.tasks.task import Task
 from edgekd.train.batches import training_batches
-from edgekd.train.evaluate import answer_shape
 from edgekd.train.fit import fit
+from edgekd.train.supervised import Supervised
 
 
 def run(settings: Teach, _inputs: Inputs, out: Path, env: Env) -> Record:
-    """Train and save the teacher, or save the given one."""
-    network, module = _given(settings, env.task) if settings.given else _trained(settings, env)
-    return save_result(out, network, module, env)
+    """Save the teacher; its accuracy is measured, and one that was given has to be worth listening to."""
+    if settings.is_black_box:
+        record = _save_black_box(settings, out, env)
+    else:
+        network, module = _network(settings, env)
+        record = save_result(out, network, module, env)
+    accuracy = record["validation_accuracy"]
+    env.progress.say(f"teach: the teacher is right on {accuracy:.1%} of {len(env.task.validation)} validation samples")
+    if (settings.given or settings.weights) and not settings.epochs and accuracy <= least_accuracy(env.task):
+        message = (
+            f"teach: the teacher that was given is right on {accuracy:.1%} of the validation data, where "
+            f"{least_accuracy(env.task):.1%} is hardly more than chance; it was made for other data, other labels "
+            "(their order counts) or another pre-processing: see data.mean, data.std and data.labels."
+        )
+        raise ConfigError(message)
+    return record
 
 
-def ensures(_settings: Teach, _inputs: Inputs, out: Path, env: Env) -> None:
+def ensures(settings: Teach, _inputs: Inputs, out: Path, env: Env) -> None:
     """Promise: better than chance, and the same answers from the saved network and its ONNX graph."""
     ensure_better_than_chance(out, env.task, "teach")
-    ensure_same_answers(out, env.task)
+    if not settings.is_black_box:
+        ensure_same_answers(out, env.task)
 
 
-def _given(settings: Teach, task: Task) -> tuple[Network, nn.Module]:
-    """Return the given teacher; ConfigError where it does not fit the task."""
-    network, module = load_network(Path(settings.given))
-    check_answer(answer_shape(module, task), task, where=f"teach.given: {settings.given}")
+def given_graph(given: str, task: Task) -> onnx.ModelProto:
+    """Return one given teacher as an ONNX graph that takes and gives what *task* wants, or raise ConfigError."""
+    if given.endswith(ONNX_SUFFIX):
+        graph = fitted(
+            read_onnx(Path(given)), {entry.name: entry.shape for entry in task.inputs}, where=f"teach.given: {given}"
+        )
+        sample = task.read(task.validation, slice(0, 1))
+        shapes = tuple(array.shape[1:] for array in every_answer(open_session(graph), [sample])[:1])
+        check_answers(shapes, task, where=f"teach.given: {given}")
+        return graph
+    return export_onnx(check_given_folder(given, task)[1], task)
+
+
+def _save_black_box(settings: Teach, out: Path, env: Env) -> Record:
+    """Write the given graphs as one and return what is known of it."""
+    graph = average([given_graph(given, env.task) for given in settings.given])
+    write_graph(out, graph)
+    right = logits_in(out, env.task, env.task.validation).argmax(1) == env.task.validation.targets
+    return {
+        "teachers": list(settings.given),
+        "parameters": count_graph_parameters(graph),
+        "macs": count_graph_macs(graph),
+        "validation_accuracy": float(np.mean(right)),
+    }
+
+
+def _network(settings: Teach, env: Env) -> tuple[Network, nn.Module]:
+    """Return the teacher as a network: given, loaded, or trained."""
+    if settings.given:
+        return check_given_folder(settings.given[0], env.task)
+    network, module = built(settings, env.task, seed=env.seed)
+    if settings.epochs:
+        batches = training_batches(env.task, settings, seed=env.seed, world=env.world)
+        objective = Supervised(module, label_smoothing=settings.label_smoothing)
+        fit(objective, batches, run_of("teach", module, env))
+        module.cpu()
     return network, module
 
 
-def _trained(settings: Teach, env: Env) -> tuple[Network, nn.Module]:
-    """Return a teacher trained on labels."""
-    network = Network(factory=settings.factory, arguments=settings.arguments)
-    module = build(network, seed=env.seed)
-
-    def loss(images: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(module(images), labels, label_smoothing=settings.label_smoothing)
-
-    fit(module, loss, training_batches(env.task, settings, seed=env.seed), run_of("teach", env))
-    return network, module

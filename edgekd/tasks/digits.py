@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.core.errors import ConfigError
-from edgekd.tasks.task import Preprocessing, Split, Task, digest_task
+from edgekd.tasks.making import make_task
+from edgekd.tasks.preprocessing import Preprocessing
+from edgekd.tasks.task import Input, Split, Task
 
 ARCHIVE_SHA256 = "e613f869dab204a63ca426b433eb82b9fbeea13c331b12de387c1c5339df8224"
 
@@ -36,21 +38,17 @@ def load_digits() -> Task:
     images, labels = _read_archive()
     parts = split_parts(images, labels)
     splits = {
-        part: Split(images=images[indices][:, np.newaxis], labels=labels[indices].astype(np.int64))
+        part: Split(inputs=(images[indices][:, np.newaxis],), labels=labels[indices].astype(np.int64))
         for part, indices in parts.items()
     }
-    names = tuple(str(digit) for digit in range(10))
-    return Task(
-        name="digits",
-        digest=digest_task("digits", labels=names, preprocessing=PREPROCESSING, split_rule=SPLIT_RULE, splits=splits),
-        labels=names,
-        input_name="input",
-        output_name="logits",
-        input_shape=(1, *images.shape[1:]),
-        preprocessing=PREPROCESSING,
+    return make_task(
+        "digits",
+        inputs=(Input(name="input", shape=(1, *images.shape[1:]), preprocessing=PREPROCESSING),),
+        labels=tuple(str(digit) for digit in range(10)),
         train=splits["train"],
         validation=splits["validation"],
         test=splits["test"],
+        split_rule=SPLIT_RULE,
     )
 
 

@@ -1,131 +1,112 @@
-"""What a task is: labelled images in three fixed splits, and how they become a network's input."""
+"""What a task is: samples in three fixed splits, how they become a network's inputs, and what its answer means."""
 
-import hashlib
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.core.errors import ConfigError
+from edgekd.tasks.preprocessing import Preprocessing, normalize
 
-IMAGE_DIMENSIONS = 4
+STORED: Final = ("uint8", "int16", "float32")
+"""What rows may be stored as: pixels, sound samples, anything else."""
+
+Arrays = tuple[NDArray[np.float32], ...]
+"""One batch of network inputs, one array for each input of the task."""
 
 
-class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
-    """The recipe from stored pixels to a network's input: ``(pixel * scale - mean) / std``.
+class Rows(Protocol):
+    """Samples by index: a NumPy array, or anything that is read from disk as one (``numpy.memmap``, ``RowFile``)."""
 
-    *mean* and *std* hold one number per channel, in units of the scaled pixel.
-    """
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (n, ...)."""
+        ...
 
-    scale: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    layout: Literal["NCHW"]
-    channel_order: Literal["gray", "rgb", "bgr"]
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return the type of the stored numbers."""
+        ...
 
-    def __post_init__(self) -> None:
-        """Raise ConfigError unless mean and std match and every std can be divided by."""
-        if len(self.mean) != len(self.std):
-            message = (
-                f"preprocessing: mean has {len(self.mean)} channels, std has {len(self.std)}; "
-                "give one number per channel in both."
-            )
-            raise ConfigError(message)
-        if min(self.std, default=0.0) <= 0.0:
-            message = f"preprocessing.std: {self.std}; expected at least one number, each above 0."
-            raise ConfigError(message)
+    def __len__(self) -> int:
+        """Return n."""
+        ...
+
+    def __getitem__(self, index: Any, /) -> Any:  # noqa: ANN401 - NumPy's own rule
+        """Return the rows of a slice, or of an array of indices, as a NumPy array."""
+        ...
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """One input of the task's networks: its name in ONNX, its *shape* without the batch, and its pre-processing."""
+
+    name: str
+    shape: tuple[int, ...]
+    preprocessing: Preprocessing
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Images with their classes, stored as bytes so that a split stays small in memory.
+    """Samples, as they are stored, with their classes.
 
-    Shapes: images (n, channels, height, width) uint8, labels (n,) int64.
+    *inputs* holds rows (n, ...) for each input of the task. *labels* is (n,) int64, or None for samples that
+    nobody has labelled: then a teacher has to (``labelled``).
     """
 
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-
-    def __post_init__(self) -> None:
-        """Raise ConfigError when the arrays are not one label for each uint8 image."""
-        if self.images.dtype != np.uint8 or self.images.ndim != IMAGE_DIMENSIONS:
-            message = (
-                f"split.images: {self.images.dtype} of shape {self.images.shape}; "
-                "expected uint8 of shape (n, channels, height, width)."
-            )
-            raise ConfigError(message)
-        if self.labels.dtype != np.int64 or self.labels.shape != self.images.shape[:1]:
-            message = (
-                f"split.labels: {self.labels.dtype} of shape {self.labels.shape}; "
-                f"expected int64 of shape ({self.images.shape[0]},), one label for each image."
-            )
-            raise ConfigError(message)
+    inputs: tuple[Rows, ...]
+    labels: NDArray[np.int64] | None
 
     def __len__(self) -> int:
-        """Return the number of images."""
-        return int(self.images.shape[0])
+        """Return the number of samples."""
+        return len(self.inputs[0])
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """Return the labels (n,); ConfigError where there are none."""
+        if self.labels is None:
+            message = "this data has no labels; give a teacher, whose answers then take their place."
+            raise ConfigError(message)
+        return self.labels
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A classification task: its splits, its labels and what its networks take and give.
 
-    *train* is fitted, *validation* decides between settings, *test* is looked at once, for the
-    report; no image is in two of them. *digest* names the data, the split and the pre-processing
-    (see ``digest_task``). *input_shape* is (channels, height, width), without the batch.
+    *train* is fitted, *validation* decides between settings, *test* is looked at once, for the report; no sample is
+    in two of them. *labels* names the classes. A network is called with one tensor for each of *inputs*, in their
+    order, and answers with one for each of *outputs*, of which the first is the logits (batch, classes): it is
+    trained and judged, the others ship as they are. *digest* names all of that (see ``make_task``).
+    *labelled_by* says whose answers the labels are where the data came without.
     """
 
     name: str
     digest: str
     labels: tuple[str, ...]
-    input_name: str
-    output_name: str
-    input_shape: tuple[int, int, int]
-    preprocessing: Preprocessing
+    inputs: tuple[Input, ...]
+    outputs: tuple[str, ...]
     train: Split
     validation: Split
     test: Split
+    labelled_by: str = ""
 
-    def normalize(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return *images* as this task's networks expect them; see the function ``normalize``."""
-        return normalize(images, self.preprocessing)
+    @property
+    def splits(self) -> dict[str, Split]:
+        """Return the three splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Return the shape of each input, without the batch."""
+        return tuple(entry.shape for entry in self.inputs)
 
-def normalize(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Return ``(pixel * scale - mean) / std`` for each channel, computed in float32.
-
-    Shapes: (n, channels, height, width) in and out. Every step is rounded to float32, so that the
-    same arithmetic in an app or inside a graph gives the same numbers.
-    Raises ConfigError when the images are not uint8 with as many channels as *preprocessing*.
-    """
-    channels = len(preprocessing.mean)
-    if images.dtype != np.uint8 or images.ndim != IMAGE_DIMENSIONS or images.shape[1] != channels:
-        message = (
-            f"normalize: images are {images.dtype} of shape {images.shape}; "
-            f"expected uint8 of shape (n, {channels}, height, width)."
+    def read(self, split: Split, index: slice | NDArray[np.int64]) -> Arrays:
+        """Return the samples *index* of *split* as the networks take them: float32, normalized."""
+        return tuple(
+            normalize(rows[index], entry.preprocessing) for rows, entry in zip(split.inputs, self.inputs, strict=True)
         )
-        raise ConfigError(message)
-    mean = np.array(preprocessing.mean, dtype=np.float32).reshape(1, channels, 1, 1)
-    std = np.array(preprocessing.std, dtype=np.float32).reshape(1, channels, 1, 1)
-    scaled = images.astype(np.float32) * np.float32(preprocessing.scale)
-    return (scaled - mean) / std
 
-
-def digest_task(
-    name: str,
-    *,
-    labels: tuple[str, ...],
-    preprocessing: Preprocessing,
-    split_rule: str,
-    splits: Mapping[str, Split],
-) -> str:
-    """Return the SHA-256 that changes when a byte of data, its order, the split or the recipe does.
-
-    Each array goes in after its name, type and shape, so that no two tasks run into the same bytes.
-    """
-    digest = hashlib.sha256(msgspec.json.encode([name, labels, preprocessing, split_rule]))
-    for part, split in splits.items():
-        for field, array in (("images", split.images), ("labels", split.labels)):
-            digest.update(msgspec.json.encode([part, field, array.dtype.str, array.shape]))
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    def batches(self, split: Split, *, size: int = 250) -> Iterator[Arrays]:
+        """Yield all samples of *split* in their order, *size* at a time."""
+        for start in range(0, len(split), size):
+            yield self.read(split, slice(start, start + size))

@@ -1,105 +1,186 @@
-"""The SGD loop: every stage that changes weights runs this one."""
+"""The training loop: every stage that changes weights runs this one."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from edgekd.core.errors import StageError
+from edgekd.core.errors import ConfigError
 from edgekd.core.progress import Progress
-from edgekd.train.batches import Batches
+from edgekd.train.averages import Averages, put
+from edgekd.train.batches import Batch, Batches
 from edgekd.train.checkpoint import load_checkpoint, save_checkpoint
-from edgekd.train.schedule import SCHEDULES
+from edgekd.train.device import Precision
+from edgekd.train.distributed import averaged, data_parallel
+from edgekd.train.optimizers import Penalized, optimizer_of
+from edgekd.train.schedule import Schedule, ScheduleName, cosine, one_cycle, stepwise
+from edgekd.train.state import Best, State
 from edgekd.train.training import Training
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""From images and labels to a scalar; it runs the network itself."""
+SCHEDULES: Final[Mapping[ScheduleName, Callable[[Training, int], Schedule]]] = MappingProxyType(
+    {
+        "cosine": lambda training, steps: cosine(steps, training.warmup),
+        "one-cycle": lambda training, steps: one_cycle(steps, training.warmup),
+        "step": lambda training, steps: stepwise(
+            steps, training.warmup, milestones=training.milestones, gamma=training.gamma
+        ),
+    }
+)
 
-_MATRIX: Final = 2
 
+class Run(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Where a training runs, reports and saves.
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a training run reports and saves: its name, its progress, its checkpoint and how often."""
+    *judge* gives the validation accuracy of the network that is trained; ``patience`` needs it. *observe* is told
+    every step and its loss, over all processes.
+    """
 
     name: str
     progress: Progress
     checkpoint: Path
+    device: torch.device = torch.device("cpu")
     save_every_s: float = 1.0
+    judge: Callable[[], float] | None = None
+    observe: Callable[[int, float], None] | None = None
+    has_idle_parameters: bool = False
 
 
-def fit(module: nn.Module, loss: Loss, batches: Batches, run: Run) -> None:
-    """Change *module*'s parameters in place to make *loss* small over *batches*; ends in evaluation mode.
+def fit(objective: nn.Module, batches: Batches, run: Run) -> None:
+    """Change *objective*'s parameters in place to make what it returns small; ends in evaluation mode.
 
+    ``objective(batch) -> loss`` is a module that holds the network to train, and whatever is trained beside it.
     Continues from the run's checkpoint where there is one; the weights at the end are the same, bit for bit,
-    however often the run was cut. Raises StageError when the loss is no longer a finite number.
+    however often the run was cut. Raises ConfigError when the loss is no longer a finite number; the last good state
+    stays in the checkpoint.
     """
-    module.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = sgd(module, batches.training)
-    start = load_checkpoint(run.checkpoint, module, optimizer)
+    training = batches.training
+    objective.to(run.device)
+    objective.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state = State(
+        module=objective,
+        optimizer=optimizer_of(objective, training),
+        averages=Averages(objective, training, steps=batches.steps),
+        best=Best(),
+        precision=Precision(run.device),
+    )
+    start = state.restore(load_checkpoint(run.checkpoint))
     if start is not None:
         run.progress.say(f"{run.name}: continues from step {start} of {batches.steps}")
     elif run.checkpoint.exists():
         run.progress.say(f"{run.name}: {run.checkpoint.name} is damaged or of another network; starts again")
-    _steps(module, loss, batches, run, optimizer=optimizer, start=start or 0)
-    module.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    penalized = Penalized(objective, training.l1) if training.l1 else objective
+    with data_parallel(penalized, batches.world, has_idle_parameters=run.has_idle_parameters) as parallel:
+        _steps(parallel, state, batches, run, start=start or 0)
+    state.averages.apply()
+    put(objective, state.best.tensors)
+    objective.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
-def sgd(module: nn.Module, training: Training) -> torch.optim.SGD:
-    """Return SGD with momentum over *module*'s parameters, weight decay off for norms, biases and scales."""
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= _MATRIX], "weight_decay": training.weight_decay},
-        {"params": [p for p in parameters if p.ndim < _MATRIX], "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(
-        [group for group in groups if group["params"]],
-        lr=training.lr,
-        momentum=training.momentum,
-        nesterov=training.nesterov,
-    )
-
-
-def l1_penalty(module: nn.Module) -> Tensor:
-    """Return the sum of the absolute values of *module*'s weight matrices and kernels."""
-    weights = [p.abs().sum() for p in module.parameters() if p.ndim >= _MATRIX]
-    return torch.stack(weights).sum() if weights else torch.zeros(())
-
-
-def _steps(
-    module: nn.Module, loss: Loss, batches: Batches, run: Run, *, optimizer: torch.optim.SGD, start: int
-) -> None:
+def _steps(parallel: nn.Module, state: State, batches: Batches, run: Run, *, start: int) -> None:
     """Run the steps from *start* to the end, saving on the way and after the last.
 
     Each step seeds what the network's layers draw, and the caller's random state comes back at the end.
     """
     training = batches.training
-    schedule = SCHEDULES[training.schedule](batches.steps, training.warmup)
+    schedule = SCHEDULES[training.schedule](training, batches.steps)
     saved = time.monotonic()
-    with run.progress.step(run.name, batches.steps) as bar, torch.random.fork_rng(devices=[]):
+    with run.progress.step(run.name, batches.steps) as bar, torch.random.fork_rng(devices=_devices(run.device)):
         for step in range(start, batches.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = training.lr * schedule(step)
-            images, labels = batches.batch(step)
+            if 0 < training.patience <= state.best.epochs_ago:
+                break
+            rate = training.lr * schedule(step)
+            for group in state.optimizer.param_groups:
+                group["lr"] = rate
             torch.manual_seed(batches.layer_seed(step))
-            value = loss(images.contiguous(memory_format=torch.channels_last), labels)
-            if training.l1:
-                value = value + training.l1 * l1_penalty(module)
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            _demand_finite(value, run.name, step)
-            bar.advance(step + 1, f"loss {value.item():.3f}")
-            if time.monotonic() - saved > run.save_every_s or step + 1 == batches.steps:
-                save_checkpoint(run.checkpoint, module, optimizer, step + 1)
+            loss = _gradients(parallel, state, batches.batch(step).to(run.device), training)
+            loss = averaged(loss, batches.world)
+            _demand_finite(loss, run, step, rate)
+            state.precision.step(state.optimizer, training.clip_norm)
+            state.averages.update(step)
+            _report(bar.advance, run, step, loss.item())
+            if (step + 1) % batches.steps_per_epoch == 0:
+                _judge(state, training, run)
+            is_due = time.monotonic() - saved > run.save_every_s
+            if step + 1 == batches.steps or (is_due and batches.world.is_writer):
+                _demand_finite_weights(state, run, step, rate)
+                if batches.world.is_writer:
+                    save_checkpoint(run.checkpoint, state.tensors(step + 1))
                 saved = time.monotonic()
 
 
-def _demand_finite(value: Tensor, name: str, step: int) -> None:
-    """Raise StageError when the loss left the numbers: going on would only spread it."""
-    if not torch.isfinite(value):
-        message = f"{name}: the loss became {value.item()} at step {step}; lower {name}.lr."
-        raise StageError(message)
+def _gradients(parallel: nn.Module, state: State, batch: Batch, training: Training) -> Tensor:
+    """Return the loss of *batch* after adding up the gradients of its parts, from zero."""
+    state.optimizer.zero_grad(set_to_none=True)
+    parts = batch.cut(training.accumulate)
+    total = torch.zeros((), device=batch.labels.device)
+    for position, part in enumerate(parts):
+        with _sharing(parallel, is_last=position + 1 == len(parts)):
+            with state.precision.autocast():
+                loss: Tensor = parallel(part) / len(parts)
+            state.precision.backward(loss)
+        total += loss.detach()
+    return total
+
+
+def _sharing(parallel: nn.Module, *, is_last: bool) -> AbstractContextManager[None]:
+    """Give the block of one part of a step: processes share their gradients after the last one only."""
+    if isinstance(parallel, DistributedDataParallel) and not is_last:
+        return parallel.no_sync()
+    return nullcontext()
+
+
+def _judge(state: State, training: Training, run: Run) -> None:
+    """After an epoch, remember the weights if they are the best so far on validation data."""
+    if not training.patience or run.judge is None:
+        return
+    with state.averages.in_place():
+        score = run.judge()
+        state.module.train()
+        if score > state.best.score:
+            state.best.score, state.best.epochs_ago = score, 0
+            state.best.tensors = {name: tensor.clone() for name, tensor in state.module.state_dict().items()}
+        else:
+            state.best.epochs_ago += 1
+
+
+def _report(advance: Callable[[int, str], None], run: Run, step: int, loss: float) -> None:
+    """Tell everyone who wants to know how the step went."""
+    advance(step + 1, f"loss {loss:.3f}")
+    if run.observe is not None:
+        run.observe(step, loss)
+
+
+def _demand_finite(loss: Tensor, run: Run, step: int, rate: float) -> None:
+    """Raise ConfigError when the loss left the numbers, before it reaches the weights."""
+    if not torch.isfinite(loss):
+        raise ConfigError(_diverged(f"the loss became {loss.item()}", run, step, rate))
+
+
+def _demand_finite_weights(state: State, run: Run, step: int, rate: float) -> None:
+    """Raise ConfigError when a finite loss left weights that are none, before they reach the checkpoint."""
+    trained = [weight for group in state.optimizer.param_groups for weight in group["params"]]
+    moments = [value for weight in trained for value in state.optimizer.state.get(weight, {}).values()]
+    tensors = [value for value in (*trained, *moments) if isinstance(value, Tensor)]
+    if not all(torch.isfinite(tensor).all() for tensor in tensors):
+        raise ConfigError(_diverged("the weights became NaN or infinite", run, step, rate))
+
+
+def _diverged(what: str, run: Run, step: int, rate: float) -> str:
+    """Return what is said of a training that left the numbers."""
+    kept = f"The last good state is kept in {run.checkpoint}." if run.checkpoint.exists() else "Nothing was saved yet."
+    return (
+        f"{run.name}: {what} at step {step}, where the learning rate was {rate:.3g}; "
+        f"lower {run.name}.lr or set {run.name}.clip_norm. {kept}"
+    )
+
+
+def _devices(device: torch.device) -> list[torch.device]:
+    """Return the GPUs whose random state is the caller's."""
+    return [device] if device.type == "cuda" else []

@@ -1,12 +1,11 @@
 """Learning-rate schedules: pure functions from a step to a factor between 0 and 1."""
 
 import math
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 Schedule = Callable[[int], float]
-ScheduleName = Literal["cosine", "one-cycle"]
+ScheduleName = Literal["cosine", "one-cycle", "step"]
 
 ONE_CYCLE_START: Final = 1 / 25
 """Where one-cycle begins, as a part of the peak (Smith and Topin 2017, arXiv 1708.07120; torch's default)."""
@@ -40,6 +39,13 @@ def _rise_and_fall(steps: int, warmup: float, *, start: float) -> Schedule:
     return factor
 
 
-SCHEDULES: Final[Mapping[str, Callable[[int, float], Schedule]]] = MappingProxyType(
-    {"cosine": cosine, "one-cycle": one_cycle}
-)
+def stepwise(steps: int, warmup: float, *, milestones: Sequence[float], gamma: float) -> Schedule:
+    """Return ``step -> factor``: after the rise 1, multiplied by *gamma* at each of *milestones* (parts of *steps*)."""
+    rising = round(warmup * steps)
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        return float(gamma ** sum(step >= part * steps for part in milestones))
+
+    return factor

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from edgekd.distill.losses import distillation_loss, feature_loss, soft_target_loss
+from edgekd.distill.losses import correlation_loss, decoupled_loss, distillation_loss, soft_target_loss, standardized
 
 LABELS = torch.tensor([0, 2, 1, 1, 2])
 temperatures = st.floats(0.5, 20)
@@ -132,9 +132,94 @@ def test_far_apart_answers_give_a_finite_loss() -> None:
     assert soft_target_loss(student, teacher, temperature=1.0).item() == pytest.approx(1000)
 
 
-def test_the_feature_loss_is_the_mean_square_of_the_difference() -> None:
-    """(1 + 4 + 0 + 9) / 4 by hand."""
-    student = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    teacher = torch.tensor([[0.0, 4.0], [3.0, 1.0]])
+@settings(max_examples=25)
+@given(seed=seeds)
+def test_standardized_logits_are_those_of_a_slow_loop(seed: int) -> None:
+    """Each sample less its mean, over its standard deviation with n - 1 and 1e-7."""
+    rows = logits(seed).tolist()
+    expected = []
+    for row in rows:
+        mean = sum(row) / 3
+        deviation = math.sqrt(sum((value - mean) ** 2 for value in row) / 2)
+        expected.append([(value - mean) / (deviation + 1e-7) for value in row])
 
-    assert feature_loss(student, teacher).item() == 3.5
+    torch.testing.assert_close(standardized(logits(seed)), torch.tensor(expected, dtype=torch.float64))
+
+
+@given(seed=seeds, scale=st.floats(0.5, 100), shift=st.floats(-100, 100))
+def test_standardized_logits_forget_size_and_shift(seed: int, scale: float, shift: float) -> None:
+    """A student that is a scaled and shifted copy of the teacher has nothing left to learn."""
+    teacher = logits(seed)
+
+    found = soft_target_loss(standardized(teacher * scale + shift), standardized(teacher), temperature=2.0)
+
+    assert found.item() == pytest.approx(0, abs=1e-9)
+
+
+def test_equal_logits_are_standardized_to_zero() -> None:
+    """No spread to divide by: zeros, and a finite gradient."""
+    flat = torch.full((2, 3), 5.0, requires_grad=True)
+
+    (gradient,) = torch.autograd.grad((standardized(flat) * torch.tensor([1.0, 2.0, 4.0])).sum(), flat)
+
+    assert torch.equal(standardized(flat), torch.zeros(2, 3))
+    assert gradient.isfinite().all()
+
+
+def test_three_errors_of_a_published_example_are_not_ours() -> None:
+    """It softens the student alone, averages over classes too and adds the losses with weight one.
+
+    Written out with Python's floats for one sample of three classes, T = 4, alpha = 0.9: each error alone gives
+    another number than ours, and so do all three.
+    """
+    student, teacher, label = [2.0, 0.5, -1.0], [3.0, 0.0, -2.0], 0
+    mine, soft, sharp = softened(student, 4.0), softened(teacher, 4.0), softened(teacher, 1.0)
+    both_softened = sum(t * math.log(t / s) for t, s in zip(soft, mine, strict=True))
+    student_softened = sum(t * math.log(t / s) for t, s in zip(sharp, mine, strict=True))
+    hard = -math.log(softened(student, 1.0)[label])
+    right = 0.1 * hard + 0.9 * 16 * both_softened
+
+    found = distillation_loss(
+        torch.tensor([student]), torch.tensor([teacher]), torch.tensor([label]), temperature=4.0, alpha=0.9
+    ).item()
+
+    assert found == pytest.approx(right, rel=1e-5)
+    assert 0.1 * hard + 0.9 * 16 * student_softened > 5 * found
+    assert 0.1 * hard + 0.9 * 16 * both_softened / 3 < 0.6 * found
+    assert hard + 16 * both_softened > 1.4 * found
+    assert hard + 16 * student_softened / 3 > 2 * found
+
+
+def test_a_perfect_student_pays_nothing_because_both_sides_are_softened() -> None:
+    """With the student alone softened, a copy of the teacher would still be pushed away from it."""
+    teacher = [3.0, 0.0, -2.0]
+    wrong = sum(t * math.log(t / s) for t, s in zip(softened(teacher, 1.0), softened(teacher, 4.0), strict=True))
+
+    found = soft_target_loss(torch.tensor([teacher]), torch.tensor([teacher]), temperature=4.0).item()
+
+    assert found == pytest.approx(0, abs=1e-7)
+    assert wrong > 0.2
+
+
+@settings(max_examples=50)
+@given(
+    student=st.lists(st.floats(-1e4, 1e4, width=32), min_size=6, max_size=6),
+    teacher=st.lists(st.floats(-1e4, 1e4, width=32), min_size=6, max_size=6),
+    temperature=st.floats(0.5, 20),
+)
+def test_extreme_logits_give_finite_losses_and_gradients(
+    student: list[float], teacher: list[float], temperature: float
+) -> None:
+    """Each loss in single precision for logits of up to ten thousand."""
+    mine, theirs = torch.tensor(student).reshape(2, 3).requires_grad_(), torch.tensor(teacher).reshape(2, 3)
+    losses = (
+        distillation_loss(mine, theirs, LABELS[:2], temperature=temperature, alpha=0.5),
+        soft_target_loss(standardized(mine), standardized(theirs), temperature=temperature),
+        decoupled_loss(mine, theirs, LABELS[:2], temperature=temperature),
+        correlation_loss(mine, theirs, temperature=temperature),
+    )
+
+    for loss in losses:
+        (gradient,) = torch.autograd.grad(loss, mine)
+        assert loss.isfinite()
+        assert gradient.isfinite().all()

@@ -1,82 +1,64 @@
-"""What every task promises: consistent arrays, and pre-processing that can be followed by hand."""
-
-from fractions import Fraction
+"""How a task is read: normalized, input by input, in the order that was asked for."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edgekd.core.errors import ConfigError
-from edgekd.tasks.task import Preprocessing, Split, normalize
+from edgekd.tasks.making import make_task
+from edgekd.tasks.preprocessing import Preprocessing
+from edgekd.tasks.task import Input, Split, Task
 
-HALVES = Preprocessing(scale=0.5, mean=(1.0, 2.0), std=(4.0, 0.25), layout="NCHW", channel_order="rgb")
-
-
-def test_normalize_scales_shifts_and_divides_each_channel() -> None:
-    """(pixel * scale - mean) / std, by hand: (10/2 - 1)/4 = 1 and (20/2 - 2)/0.25 = 32."""
-    images = np.array([[[[10]], [[20]]]], dtype=np.uint8)
-
-    normalized = normalize(images, HALVES)
-
-    assert normalized.dtype == np.float32
-    assert normalized.tolist() == [[[[1.0]], [[32.0]]]]
+DOUBLED = Preprocessing(scale=2.0, mean=(0.0,), std=(1.0,), layout="NC", channel_order="none")
+HALVED = Preprocessing(scale=0.5, mean=(0.0,), std=(1.0,), layout="NC", channel_order="none")
 
 
-@given(
-    pixel=st.integers(0, 255),
-    mean=st.floats(0, 1, width=32),
-    std=st.floats(0.0625, 1, width=32),
-)
-def test_normalize_agrees_with_exact_fractions(pixel: int, mean: float, std: float) -> None:
-    """For any recipe, float32 is off by a few rounding steps of the largest number met on the way."""
-    recipe = Preprocessing(scale=1 / 255, mean=(mean,), std=(std,), layout="NCHW", channel_order="gray")
-    exact = (Fraction(pixel, 255) - Fraction(mean)) / Fraction(std)
-
-    normalized = float(normalize(np.full((1, 1, 1, 1), pixel, dtype=np.uint8), recipe)[0, 0, 0, 0])
-
-    assert abs(Fraction(normalized) - exact) <= Fraction(4 * 2**-24) / Fraction(std)
-
-
-def test_normalize_leaves_its_input_alone() -> None:
-    """The stored pixels can be used again."""
-    images = np.arange(8, dtype=np.uint8).reshape(1, 2, 2, 2)
-    before = images.copy()
-
-    normalize(images, HALVES)
-
-    assert np.array_equal(images, before)
+def two_inputs() -> Task:
+    """Return a task whose sample i is i, doubled for one input and halved for the other."""
+    numbers = np.arange(5, dtype=np.float32).reshape(5, 1)
+    split = Split(inputs=(numbers, numbers), labels=np.array([0, 1, 0, 1, 0]))
+    return make_task(
+        "two",
+        inputs=(
+            Input(name="doubled", shape=(1,), preprocessing=DOUBLED),
+            Input(name="halved", shape=(1,), preprocessing=HALVED),
+        ),
+        labels=("even", "odd"),
+        train=split,
+        validation=split,
+        test=split,
+    )
 
 
-def test_normalize_refuses_another_number_of_channels() -> None:
-    """A gray image is not silently spread over two channels."""
-    with pytest.raises(ConfigError, match=r"shape \(1, 1, 2, 2\); expected uint8 of shape \(n, 2, height"):
-        normalize(np.zeros((1, 1, 2, 2), dtype=np.uint8), HALVES)
+def test_read_gives_each_input_normalized_in_the_order_asked_for() -> None:
+    """Samples 3 and 1: doubled 6 and 2, halved 1.5 and 0.5."""
+    task = two_inputs()
+
+    doubled, halved = task.read(task.train, np.array([3, 1]))
+
+    assert doubled.tolist() == [[6.0], [2.0]]
+    assert halved.tolist() == [[1.5], [0.5]]
 
 
-def test_split_refuses_fewer_labels_than_images() -> None:
-    """Every image has exactly one label."""
-    images = np.zeros((3, 1, 2, 2), dtype=np.uint8)
+def test_batches_give_every_sample_once_in_order() -> None:
+    """Five samples in batches of two: 2, 2 and 1."""
+    task = two_inputs()
 
-    with pytest.raises(ConfigError, match=r"split\.labels: int64 of shape \(2,\); expected int64 of shape"):
-        Split(images=images, labels=np.zeros(2, dtype=np.int64))
+    batches = [doubled.reshape(-1).tolist() for doubled, _ in task.batches(task.test, size=2)]
 
-
-def test_split_refuses_images_without_a_channel_axis() -> None:
-    """(n, height, width) is refused where the split is made, not later inside a convolution."""
-    images = np.zeros((3, 2, 2), dtype=np.uint8)
-
-    with pytest.raises(ConfigError, match=r"split\.images: uint8 of shape \(3, 2, 2\); expected"):
-        Split(images=images, labels=np.zeros(3, dtype=np.int64))
+    assert batches == [[0.0, 2.0], [4.0, 6.0], [8.0]]
 
 
-def test_preprocessing_refuses_a_deviation_of_zero() -> None:
-    """Nothing can be divided by it."""
-    with pytest.raises(ConfigError, match=r"preprocessing\.std"):
-        Preprocessing(scale=1.0, mean=(0.0,), std=(0.0,), layout="NCHW", channel_order="gray")
+def test_a_task_names_its_splits_and_shapes() -> None:
+    """Train, validation and test by name; one shape for each input."""
+    task = two_inputs()
+
+    assert list(task.splits) == ["train", "validation", "test"]
+    assert task.shapes == ((1,), (1,))
 
 
-def test_preprocessing_refuses_mean_and_std_of_different_length() -> None:
-    """One number per channel in both."""
-    with pytest.raises(ConfigError, match="mean has 3 channels, std has 1"):
-        Preprocessing(scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0,), layout="NCHW", channel_order="rgb")
+def test_targets_of_unlabelled_samples_are_refused() -> None:
+    """Nobody trains on labels that are not there."""
+    split = Split(inputs=(np.zeros((2, 1), dtype=np.float32),), labels=None)
+
+    with pytest.raises(ConfigError, match="no labels; give a teacher"):
+        _ = split.targets
