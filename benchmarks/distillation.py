@@ -45,7 +45,7 @@ TRAINING: dict[str, Any] = {
     "scale": 0.0,
     "shear": 0.0,
 }
-STAGES = ("stages.0", "stages.1", "stages.2")
+STAGES = ("blocks.0", "blocks.1", "blocks.2")
 VALUES = ("relu_18", "relu_36", "relu_54")
 """Where the three stages of the student end, and those of the teacher's ONNX graph."""
 
@@ -81,7 +81,7 @@ def main() -> None:
     run.add_argument("teacher", type=Path, help="the ONNX teacher")
     run.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
     run.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
-    run.add_argument("--epochs", type=int, default=4)
+    run.add_argument("--epochs", type=int, default=3)
     run.add_argument("--threads", type=int, default=1)
     run.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "edgekd-benchmark-cache")
     run.set_defaults(do=make_runs)

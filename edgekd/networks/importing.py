@@ -32,7 +32,7 @@ def import_factory(factory: str) -> Callable[..., Any]:
     if not callable(found):
         message = f"factory '{factory}': is not callable."
         raise ConfigError(message)
-    return _among_neighbours(found, place) if place.endswith(FILE_SUFFIX) else found  # type: ignore[no-any-return]
+    return _among_neighbours(found, place) if place.endswith(FILE_SUFFIX) else found
 
 
 def _module_from_package(factory: str, name: str) -> ModuleType:

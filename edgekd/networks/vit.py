@@ -1,4 +1,4 @@
-"""A small vision transformer: Dosovitskiy et al. 2020 (arXiv 2010.11929) in the size of DeiT-Tiny (arXiv 2012.12877)."""
+"""A vision transformer (Dosovitskiy et al. 2020, arXiv 2010.11929) in the size of DeiT-Tiny (arXiv 2012.12877)."""
 
 from typing import Final
 

@@ -2,9 +2,10 @@
 
 import pickle
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import torch
 from safetensors import SafetensorError
@@ -21,10 +22,10 @@ CHECKPOINTS: Final = (".pt", ".pth", ".bin")
 WRAPPERS: Final = ("state_dict", "model", "model_state_dict", "model_ema")
 """Keys under which training scripts keep the weights beside other things; the first of them that is there counts."""
 
-_WAY_OUT: Final = "torch.save(model.state_dict(), 'weights.pt') or safetensors.torch.save_model(model, file)"
+_WAY_OUT: Final = "torch.save(model.state_dict(), 'weights.pt'), or a safetensors file"
 _PARALLEL: Final = "module."
 _FLOATS: Final = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
-_FORBIDDEN: Final = re.compile(r"GLOBAL (?P<name>[\w.]+)|unsupported operand (?P<code>\d+)", re.IGNORECASE)
+_FORBIDDEN: Final = re.compile(r"GLOBAL (?P<name>[\w.]+)")
 
 
 def load_state(path: Path) -> dict[str, Tensor]:
@@ -87,26 +88,27 @@ def described(tensor: Tensor) -> str:
 def _read_checkpoint(path: Path) -> Any:  # noqa: ANN401 - a file of the user's can hold anything
     """Return what ``torch.save`` wrote, if that is tensors and plain containers; ConfigError otherwise."""
     try:
-        return torch.load(path, weights_only=True, map_location="cpu")
+        with warnings.catch_warnings(action="ignore"):  # torch warns of what it then refuses
+            return torch.load(path, weights_only=True, map_location="cpu")
     except OSError as error:
         message = f"{path}: cannot be read ({error.strerror or error}); check the path."
         raise ConfigError(message) from error
     except Exception as error:  # a damaged file makes torch raise a dozen unrelated types
         forbidden = _FORBIDDEN.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
-        if forbidden is not None:
-            message = (
-                f"{path}: holds more than tensors ({forbidden['name'] or 'Python objects'}); reading it would run code "
-                f"that is in it. If you trust it, load it yourself and save the tensors alone: {_WAY_OUT}."
-            )
+        if forbidden is None:
+            message = f"{path}: cannot be read as a PyTorch checkpoint of tensors; expected {_WAY_OUT}."
             raise ConfigError(message) from error
-        message = f"{path}: cannot be read as a PyTorch checkpoint; expected what this writes: {_WAY_OUT}."
+        message = (
+            f"{path}: holds more than tensors ({forbidden['name']}), and reading that would run code that is in the "
+            f"file. If you trust it, load it yourself and save the tensors alone: {_WAY_OUT}."
+        )
         raise ConfigError(message) from error
 
 
 def _tensors_in(content: Any, path: Path) -> Mapping[str, Tensor]:  # noqa: ANN401 - a file of the user's
     """Return the mapping of names to tensors in *content*; ConfigError that says what is there instead."""
-    wrapped = next((content[key] for key in WRAPPERS if key in content), None) if _is_mapping(content) else None
-    state = wrapped if _is_mapping(wrapped) else content
+    inner = [content.get(key) for key in WRAPPERS] if _is_mapping(content) else []
+    state = next(filter(_is_mapping, inner), content)
     if not _is_mapping(state):
         message = f"{path}: holds a {type(content).__name__}; expected a mapping of names to tensors ({_WAY_OUT})."
         raise ConfigError(message)
@@ -117,10 +119,10 @@ def _tensors_in(content: Any, path: Path) -> Mapping[str, Tensor]:  # noqa: ANN4
                 f"{', '.join(WRAPPERS)} ({_WAY_OUT})."
             )
             raise ConfigError(message)
-    return state  # type: ignore[no-any-return]
+    return state
 
 
-def _is_mapping(value: object) -> bool:
+def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
     """Tell whether *value* has names for what it holds."""
     return isinstance(value, Mapping)
 

@@ -86,12 +86,12 @@ def _teach_head(network: nn.Module) -> None:
             if isinstance(module, nn.BatchNorm2d):
                 nn.init.uniform_(module.bias, -0.5, 0.5)
                 module.momentum = 1.0
-        images = torch.from_numpy(task.normalize(task.train.images[:1000]))
+        images = torch.from_numpy(task.read(task.train, slice(0, 1000))[0])
         network(images)
         network.eval()
         network(images)
         features = torch.cat([seen[-1], torch.ones(1000, 1)], 1)
-        wanted = functional.one_hot(torch.from_numpy(task.train.labels[:1000]), 10).float() * 10
+        wanted = functional.one_hot(torch.from_numpy(task.train.targets[:1000]), 10).float() * 10
         ridge = features.t() @ features + 0.01 * torch.eye(features.shape[1])
         solution = torch.linalg.solve(ridge, features.t() @ wanted)
         head.weight.copy_(solution[:-1].t())
@@ -105,7 +105,7 @@ def quantized_network(name: str, placement: PlacementName) -> Quantized:
     task, graph = load_digits(), exported(name)
     places = place(graph.graph, PLACEMENTS[placement])
     simulation = SimulatedGraph(graph, places)
-    grids = calibrated_grids(simulation, torch.from_numpy(task.normalize(task.train.images[:128])))
+    grids = calibrated_grids(simulation, torch.from_numpy(task.read(task.train, slice(0, 128))[0]))
     simulation.grids = grids
     return Quantized(
         graph=graph, places=places, grids=grids, simulation=simulation, qdq=write_qdq(graph, places, grids)
@@ -116,4 +116,4 @@ def quantized_network(name: str, placement: PlacementName) -> Quantized:
 def some_digits() -> NDArray[np.float32]:
     """Return normalized test images (200, 1, 28, 28)."""
     task = load_digits()
-    return task.normalize(task.test.images[:IMAGES])
+    return task.read(task.test, slice(0, IMAGES))[0]

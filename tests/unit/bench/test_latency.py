@@ -24,7 +24,7 @@ def test_an_even_number_of_samples_has_a_median_between_two() -> None:
 def test_every_file_gets_all_its_samples(product: Callable[..., Path]) -> None:
     """Three files, 20 samples each, all above 0; the settings are kept beside them."""
     files = {name: product(name) for name in ("a", "b", "c")}
-    found = measure_latencies(files, IMAGE, threads=2, warmup_runs=3, runs=20)
+    found = measure_latencies(files, (IMAGE,), threads=2, warmup_runs=3, runs=20)
     assert list(found) == ["a", "b", "c"]
     for latency in found.values():
         assert (latency.runs, latency.threads, latency.warmup_runs) == (20, 2, 3)
@@ -43,6 +43,6 @@ def test_more_work_takes_longer(product: Callable[..., Path]) -> None:
     """Four million multiplications against sixteen: the clock measures the run, in milliseconds."""
     image = np.ones((1, 2000), dtype=np.float32)
     files = {"small": product("small", rows=2000, columns=4), "large": product("large", rows=2000, columns=2000)}
-    found = measure_latencies(files, image, threads=1, warmup_runs=2, runs=20)
+    found = measure_latencies(files, (image,), threads=1, warmup_runs=2, runs=20)
     assert found["large"].median_ms > found["small"].median_ms
     assert found["large"].median_ms < 1000

@@ -34,7 +34,7 @@ def test_the_cost_adds_arithmetic_writing_and_layers() -> None:
 
 def test_a_matrix_is_applied_at_each_output_position_of_one_sample() -> None:
     """4x6 pixels in patches of 2x2 are 6 positions; the 6 tokens pass the mixing matrix twice; the head sees one."""
-    positions = positions_of(Tokens(), torch.zeros(3, 1, 4, 6))
+    positions = positions_of(Tokens(), (torch.zeros(3, 1, 4, 6),))
 
     assert positions == {"patches": 6, "mix": 12, "head": 1}
 
@@ -43,7 +43,7 @@ def test_counting_leaves_no_hook_behind() -> None:
     """The network runs afterwards as if it had never been looked at."""
     module = Tokens()
 
-    positions = positions_of(module, torch.zeros(1, 1, 4, 6))
+    positions = positions_of(module, (torch.zeros(1, 1, 4, 6),))
     module(torch.zeros(1, 1, 4, 6))
 
     assert positions["mix"] == 12

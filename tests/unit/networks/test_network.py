@@ -61,7 +61,7 @@ def compressed(network: Network, factorized: str) -> tuple[Network, nn.Module]:
     """Return *network* pruned, then with the layer *factorized* in two, and its module."""
     module = perturbed(build(network))
     whole = structure_of(module)
-    prune(module, torch.rand(2, 1, 12, 12), criterion="l2", ratio=0.4, multiple=4, max_ratio=0.75)
+    prune(module, (torch.rand(2, 1, 12, 12),), criterion="l2", ratio=0.4, multiple=4, max_ratio=0.75)
     resizes = resizes_between(whole, module)
     replace_module(module, factorized, truncated(module.get_submodule(factorized), rank=2))
     return network.edited(*resizes, Factorize(path=factorized, rank=2)), module.eval()

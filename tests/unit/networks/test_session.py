@@ -36,7 +36,7 @@ def test_answers_are_torchs(arithmetic: Arithmetic, batch: int | str) -> None:
     """For each image in its order, whichever optimizations run and whether the file fixes its batch or not."""
     expected = LAYER(torch.from_numpy(IMAGES)).detach().numpy()
 
-    found = answers(open_session(graph(batch), arithmetic=arithmetic), IMAGES)
+    found = answers(open_session(graph(batch), arithmetic=arithmetic), [(IMAGES,)])
 
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -46,7 +46,9 @@ def test_the_size_of_a_batch_does_not_matter(size: int) -> None:
     """Also where the last batch is smaller than the others."""
     session = open_session(graph("n"))
 
-    np.testing.assert_allclose(answers(session, IMAGES, batch=size), answers(session, IMAGES), atol=1e-6)
+    batches = [(IMAGES[start : start + size],) for start in range(0, len(IMAGES), size)]
+
+    np.testing.assert_allclose(answers(session, batches), answers(session, [(IMAGES,)]), atol=1e-6)
 
 
 def test_a_file_its_bytes_and_the_graph_itself_open_alike(tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ def test_a_file_its_bytes_and_the_graph_itself_open_alike(tmp_path: Path) -> Non
     file = tmp_path / "model.onnx"
     file.write_bytes(model.SerializeToString())
 
-    first, second, third = (answers(open_session(source), IMAGES) for source in (file, file.read_bytes(), model))
+    first, second, third = (answers(open_session(source), [(IMAGES,)]) for source in (file, file.read_bytes(), model))
 
     assert np.array_equal(first, second)
     assert np.array_equal(first, third)

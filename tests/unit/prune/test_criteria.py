@@ -18,7 +18,7 @@ def filled(layer: nn.Module, weight: list[float]) -> nn.Module:
 
 def only_group(module: nn.Module, example: Tensor) -> ChannelGroup:
     """Return the one group of channels that *module* can lose."""
-    (group,) = channel_groups(module, example)
+    (group,) = channel_groups(module, (example,))
     return group
 
 
@@ -74,7 +74,7 @@ def test_a_transposed_convolution_is_read_along_its_first_dimension() -> None:
     network = nn.Sequential(
         filled(nn.Conv2d(1, 2, 1), [1, 1]), filled(nn.ConvTranspose2d(2, 2, 1), [1, 2, 3, 4]), nn.Conv2d(2, 1, 1)
     )
-    (group,) = (group for group in channel_groups(network, torch.rand(2, 1, 3, 3)) if group.name == "0")
+    (group,) = (group for group in channel_groups(network, (torch.rand(2, 1, 3, 3),)) if group.name == "0")
 
     assert group_l2(group).tolist() == pytest.approx([3 / 8, 13 / 8])
 

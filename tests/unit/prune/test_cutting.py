@@ -108,7 +108,7 @@ def perturbed(module: nn.Module) -> nn.Module:
 
 def cut(module: nn.Module, *, ratio: float = 0.4, multiple: int = 2) -> tuple[Cut, ...]:
     """Prune *module* with the settings that these tests share."""
-    return prune(module, EXAMPLE, criterion="l2", ratio=ratio, multiple=multiple, max_ratio=0.75)
+    return prune(module, (EXAMPLE,), criterion="l2", ratio=ratio, multiple=multiple, max_ratio=0.75)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -164,7 +164,7 @@ def test_a_dead_channel_goes_first_and_changes_nothing(criterion: str) -> None:
         module.get_parameter("2.weight")[:, 2] = 0
     expected = module(EXAMPLE)
 
-    prune(module, EXAMPLE, criterion="l1" if criterion == "l1" else "l2", ratio=0.25, multiple=1, max_ratio=0.5)
+    prune(module, (EXAMPLE,), criterion="l1" if criterion == "l1" else "l2", ratio=0.25, multiple=1, max_ratio=0.5)
 
     assert module.get_parameter("0.weight").shape[0] == 3
     torch.testing.assert_close(module(EXAMPLE), expected, atol=1e-5, rtol=1e-5)
@@ -203,7 +203,7 @@ def test_the_output_layer_keeps_all_its_channels() -> None:
     with torch.no_grad():
         module.get_parameter("4.weight").mul_(1e-6)
 
-    prune(module, EXAMPLE, criterion="l2", ratio=0.99, multiple=1, max_ratio=0.99)
+    prune(module, (EXAMPLE,), criterion="l2", ratio=0.99, multiple=1, max_ratio=0.99)
 
     assert module(EXAMPLE).shape == (4, 3)
     assert module.get_parameter("0.weight").shape[0] == 1

@@ -36,7 +36,7 @@ class Untraceable(nn.Module):
 
 def test_channels_that_meet_in_an_addition_are_one_group() -> None:
     """In a residual network each stage has one stream, and each block an inner width of its own."""
-    groups = channel_groups(resnet(classes=3, width=4), torch.rand(2, 1, 8, 8))
+    groups = channel_groups(resnet(classes=3, width=4), (torch.rand(2, 1, 8, 8),))
 
     members = {frozenset(member.path for member in group.members if not member.is_input) for group in groups}
 
@@ -47,7 +47,7 @@ def test_channels_that_meet_in_an_addition_are_one_group() -> None:
 
 def test_a_depthwise_layer_goes_with_the_channels_that_it_filters() -> None:
     """Its kernel, its norm and the pointwise layers on both sides are one group."""
-    groups = channel_groups(dscnn(classes=3, width=4, blocks=1), torch.rand(2, 1, 8, 8))
+    groups = channel_groups(dscnn(classes=3, width=4, blocks=1), (torch.rand(2, 1, 8, 8),))
 
     paths = [{member.path for member in group.members} for group in groups]
 
@@ -67,7 +67,7 @@ def test_the_output_layer_is_in_no_group(ending: nn.Sequential) -> None:
     """Its channels are the answer, also behind a norm or an activation; those before it are free to go."""
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), ending)
 
-    groups = channel_groups(network, torch.rand(2, 1, 5, 5))
+    groups = channel_groups(network, (torch.rand(2, 1, 5, 5),))
 
     assert [group.name for group in groups] == ["0"]
 
@@ -76,19 +76,19 @@ def test_channels_of_a_grouped_convolution_stay() -> None:
     """On both of its sides; the layer after them has channels of its own."""
     network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 16, 1, groups=2), nn.Conv2d(16, 8, 1), nn.Conv2d(8, 2, 1))
 
-    assert [group.name for group in channel_groups(network, torch.rand(2, 1, 5, 5))] == ["2"]
+    assert [group.name for group in channel_groups(network, (torch.rand(2, 1, 5, 5),))] == ["2"]
 
 
 def test_a_depthwise_layer_that_widens_is_a_grouped_convolution() -> None:
     """Two kernels for each channel: its outputs depend on its inputs in pairs."""
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 8, 3, groups=4), nn.Conv2d(8, 2, 1))
 
-    assert channel_groups(network, torch.rand(2, 1, 7, 7)) == ()
+    assert channel_groups(network, (torch.rand(2, 1, 7, 7),)) == ()
 
 
 def test_a_batch_is_one_input() -> None:
     """Two images are not two arguments: the layer for the second argument is not part of the network."""
-    (group,) = channel_groups(Optional(), torch.rand(2, 1, 3, 3))
+    (group,) = channel_groups(Optional(), (torch.rand(2, 1, 3, 3),))
 
     assert {member.path for member in group.members} == {"first", "head"}
 
@@ -96,4 +96,4 @@ def test_a_batch_is_one_input() -> None:
 def test_a_network_that_cannot_run_cannot_be_traced() -> None:
     """The message holds the network's class and its own words."""
     with pytest.raises(StageError, match=r"prune: Untraceable cannot be traced: shape \(2, 1, 3, 3\) does not suit me"):
-        channel_groups(Untraceable(), torch.rand(2, 1, 3, 3))
+        channel_groups(Untraceable(), (torch.rand(2, 1, 3, 3),))

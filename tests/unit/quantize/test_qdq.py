@@ -173,6 +173,6 @@ def test_onnx_runtime_runs_every_layer_in_an_integer_kernel(for_onnxruntime: Qua
 
 def test_integer_kernels_answer_as_the_reference_does(for_onnxruntime: Quantized, digits: NDArray[np.float32]) -> None:
     """Fused kernels round ties elsewhere, no more: hardly a digit changes its class."""
-    expected = answers(open_session(for_onnxruntime.qdq, arithmetic="reference"), digits)
-    found = answers(open_session(for_onnxruntime.qdq, arithmetic="arm64-kernels"), digits)
+    expected = answers(open_session(for_onnxruntime.qdq, arithmetic="reference"), [(digits,)])
+    found = answers(open_session(for_onnxruntime.qdq, arithmetic="arm64-kernels"), [(digits,)])
     assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.98

@@ -22,7 +22,7 @@ def logits_of(simulation: SimulatedGraph, images: NDArray[np.float32]) -> NDArra
 def test_without_grids_it_is_the_float_graph(graph: ModelProto, digits: NDArray[np.float32]) -> None:
     """Node by node in torch, or by ONNX Runtime: the same logits but for the order of float32 sums."""
     simulation = SimulatedGraph(graph, place(graph.graph, PLACEMENTS["onnxruntime-arm64"]))
-    expected = answers(open_session(graph, arithmetic="reference"), digits)
+    expected = answers(open_session(graph, arithmetic="reference"), [(digits,)])
     np.testing.assert_allclose(logits_of(simulation, digits), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -32,7 +32,7 @@ def test_with_grids_it_is_the_quantized_graph(quantized: Quantized, digits: NDAr
     A value that lies between two levels may be rounded to the other one, and the layers after it carry that on:
     a few of the 200 digits may differ by up to four steps, one may change its class.
     """
-    expected = answers(open_session(quantized.qdq, arithmetic="reference"), digits)
+    expected = answers(open_session(quantized.qdq, arithmetic="reference"), [(digits,)])
     found = logits_of(quantized.simulation, digits)
     steps = np.abs(found - expected).max(1) / (np.abs(expected).max() / 127)
     assert (found.argmax(1) != expected.argmax(1)).sum() <= 1
@@ -42,7 +42,7 @@ def test_with_grids_it_is_the_quantized_graph(quantized: Quantized, digits: NDAr
 
 def test_grids_change_the_answers_a_little(quantized: Quantized, digits: NDArray[np.float32]) -> None:
     """Rounding does happen, and costs a small part of the largest logit."""
-    floats = answers(open_session(quantized.graph, arithmetic="reference"), digits)
+    floats = answers(open_session(quantized.graph, arithmetic="reference"), [(digits,)])
     difference = np.abs(logits_of(quantized.simulation, digits) - floats).max()
     assert 0 < difference < 0.2 * np.abs(floats).max()
 

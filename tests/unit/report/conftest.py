@@ -17,6 +17,7 @@ from edgekd.report.content import Report, file_rows, make_report, shrink_of, sta
 from edgekd.stages.measure import Measured
 from edgekd.stages.settings import Export
 from edgekd.targets import load_target
+from edgekd.tasks.digits import load_digits
 from edgekd.verdict import judge
 
 MODELS = ("model.onnx", "model.fp32.onnx")
@@ -68,7 +69,7 @@ def measured() -> MeasuredMaker:
             size_bytes=size_bytes,
             accuracy=right / 1000,
             accuracy_interval=(right / 1000 - 0.01, right / 1000 + 0.01),
-            test_images=1000,
+            test_samples=1000,
             arithmetic="reference",
             peak_memory_bytes=3 * 2**20,
             latency=latency,
@@ -106,6 +107,7 @@ def report(results: tuple[StageResult, ...], measured: MeasuredMaker) -> Report:
     drop = shrink_of(rows[0], rows[-1]).drop_points
     return make_report(
         plan,
+        load_digits(),
         target,
         export,
         results=results,
@@ -146,7 +148,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of the files in *folder*."""
     shape = {"dtype": "float32", "shape": [1, 2]}
     return {
-        "format": 1,
+        "format": 2,
         "target": "my-board",
         "task": "pairs",
         "seed": 0,
@@ -157,8 +159,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
         "inputs": [{"name": "input"} | shape],
         "outputs": [{"name": "logits"} | shape],
         "labels": ["left", "right"],
-        "preprocessing": {"scale": 1.0, "mean": [0.0], "std": [1.0], "layout": "NCHW", "channel_order": "gray"},
-        "golden": {"file": "golden.npz", "images": 2, "tolerance": 1e-4},
+        "preprocessing": {"input": {"scale": 1.0, "mean": [0.0], "std": [1.0], "layout": "NC", "channel_order": "none"}},
+        "golden": {"file": "golden.npz", "samples": 2, "tolerance": 1e-4},
         "files": {
             path.name: {"sha256": file_digest(path), "size_bytes": path.stat().st_size} for path in folder.iterdir()
         },

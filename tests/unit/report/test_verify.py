@@ -31,7 +31,7 @@ def sign(bundle: Path, name: str, edit_manifest: Editor) -> None:
 def test_a_whole_bundle_passes(bundle: Path) -> None:
     """Three files by digest, two golden images replayed, exact on the machine that wrote them."""
     checked = verify(bundle)
-    assert (checked.target, checked.files, checked.golden_images) == ("my-board", 3, 2)
+    assert (checked.target, checked.files, checked.golden_samples) == ("my-board", 3, 2)
     assert checked.largest_difference <= checked.tolerance == 1e-4
 
 

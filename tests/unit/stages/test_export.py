@@ -31,7 +31,7 @@ def dims_of(value: onnx.ValueInfoProto) -> list[int | str]:
 
 def reference(model: ModelProto) -> NDArray[np.float32]:
     """Return a model's answers to the test images."""
-    return answers(open_session(model, arithmetic="reference"), some_digits())
+    return answers(open_session(model, arithmetic="reference"), [(some_digits(),)])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])

@@ -15,7 +15,7 @@ def test_the_stages_are_in_the_order_of_the_flow() -> None:
     given: set[str] = set()
     for settings in STAGE_SETTINGS.values():
         assert set(settings.stage.takes) <= given
-        given.add(settings.stage.gives)
+        given.update(settings.stage.gives)
 
 
 @pytest.mark.parametrize("name", target_names())
@@ -68,7 +68,7 @@ def test_defaults_are_not_shared() -> None:
         ("factorize", "energy", 1.01),
         ("distill", "alpha", -0.1),
         ("distill", "temperature", 0),
-        ("quantize", "calibration_images", 0),
+        ("quantize", "calibration_samples", 0),
         ("quantize", "placement", "qnn"),
         ("measure", "threads", 0),
     ],
