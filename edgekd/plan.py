@@ -10,14 +10,10 @@ import msgspec
 import tomli_w
 from msgspec import Meta
 
-from edgekd.core.digest import file_digest, json_digest
-from edgekd.core.disk import disk_errors
 from edgekd.core.errors import ConfigError
 from edgekd.core.strict import convert, read_toml, suggestion
-from edgekd.networks.catalog import resolve_factory
-from edgekd.networks.layout import STRUCTURE, WEIGHTS
+from edgekd.stages.pinning import complete_origin
 from edgekd.stages.settings import (
-    ONNX_SUFFIX,
     STAGE_SETTINGS,
     Distill,
     Export,
@@ -178,62 +174,8 @@ def _settings(stage: str, target: Target, given: Tables, where: str) -> Settings
         fields["precision"] = shipped_precision(target, asked)
         fields["variants"] = _variants(target, asked)
     if "factory" in kind.__struct_fields__:
-        _resolve_origin(kind, given, where=f"{where}: {stage}")
+        complete_origin(kind, given, where=f"{where}: {stage}")
     return convert(fields | given, kind, where=f"{where}: {stage}")
-
-
-def _resolve_origin(kind: type[Settings], given: Tables, *, where: str) -> None:
-    """Put into *given*, in place, what follows from it: the import string, arguments that a name implies, digests."""
-    if kind is Teach and isinstance(given.get("given"), str):
-        given["given"] = [given["given"]]
-    if isinstance(given.get("factory"), str) and given["factory"]:
-        resolved = resolve_factory(given["factory"])
-        given["factory"] = resolved.factory
-        if isinstance(given.get("arguments", {}), dict):
-            given["arguments"] = dict(resolved.arguments) | given.get("arguments", {})
-        code = "" if resolved.source is None else file_digest(resolved.source)
-        _pin(given, "factory_sha256", code, where=f"{where}.factory: {given['factory']}: not the code")
-    if isinstance(given.get("weights"), str) and given["weights"]:
-        found = _digest_of_file(Path(given["weights"]), where=f"{where}.weights")
-        _pin(given, "weights_sha256", found, where=f"{where}.weights: {given['weights']}: not the weights")
-        if kind is Teach:
-            given.setdefault("epochs", 0)
-    if isinstance(given.get("given"), list):
-        digests = [_digest_of_teacher(str(name), where=f"{where}.given") for name in given["given"]]
-        _pin(given, "given_sha256", digests, where=f"{where}.given: {given['given']}: not the teachers")
-
-
-def _pin(given: Tables, field: str, found: str | list[str], *, where: str) -> None:
-    """Put a digest into *given*, in place; ConfigError where another one stands there: a recipe names what it was made with."""
-    if given.get(field, found) != found:
-        message = f"{where} that this recipe was made with; remove {field} from it to take the present one."
-        raise ConfigError(message)
-    given[field] = found
-
-
-def _digest_of_teacher(name: str, *, where: str) -> str:
-    """Return the digest of an ONNX file or of a folder with a saved network; ConfigError where it is missing."""
-    if name.endswith(ONNX_SUFFIX):
-        return _digest_of_file(Path(name), where=where)
-    digests = {}
-    for part in (STRUCTURE, WEIGHTS):
-        if not (Path(name) / part).is_file():
-            message = (
-                f"{where}: {Path(name) / part}: no such file; expected an ONNX file, "
-                f"or a folder with {STRUCTURE} and {WEIGHTS}."
-            )
-            raise ConfigError(message)
-        digests[part] = file_digest(Path(name) / part)
-    return json_digest(digests)
-
-
-def _digest_of_file(path: Path, *, where: str) -> str:
-    """Return the digest of the file *path*; ConfigError where there is none."""
-    if not path.is_file():
-        message = f"{where}: {path}: no such file; check the path."
-        raise ConfigError(message)
-    with disk_errors(path):
-        return file_digest(path)
 
 
 def _variants(target: Target, asked: AskedPrecision) -> tuple[str, ...]:
@@ -307,7 +249,7 @@ def _check_wiring(stages: Sequence[Settings]) -> None:
         if missing:
             message = (
                 f"{settings.stage.name}: takes {sorted(missing)}, which no stage before it gives; "
-                "an ONNX teacher cannot be compressed itself: name the network to ship with --model."
+                "an ONNX teacher, or several, cannot be compressed: name the network to ship with --model."
             )
             raise ConfigError(message)
         given.update(settings.gives)

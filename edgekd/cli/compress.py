@@ -24,8 +24,8 @@ from edgekd.cli.options import (
     TeacherWeightsOption,
     WeightsOption,
 )
-from edgekd.cli.shorthand import Shorthand, with_shorthand
 from edgekd.cli.process import this_process
+from edgekd.cli.shorthand import Shorthand, with_shorthand
 from edgekd.core.progress import BarProgress, PlainProgress, Progress, SilentProgress
 from edgekd.core.store import Store
 from edgekd.plan import make_plan, read_recipe
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 OUT = Path("edgekd-out")
 
 
-def command(  # noqa: PLR0913 - one for each option
+def command(  # noqa: PLR0913, PLR0917 - one for each option
     target: TargetOption = None,
     recipe: RecipeOption = None,
     assignments: SetOption = None,

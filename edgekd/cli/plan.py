@@ -22,7 +22,7 @@ from edgekd.cli.shorthand import Shorthand, with_shorthand
 from edgekd.plan import make_plan, plan_to_toml, read_recipe
 
 
-def command(
+def command(  # noqa: PLR0913, PLR0917 - one for each option
     target: TargetOption = None,
     recipe: RecipeOption = None,
     assignments: SetOption = None,

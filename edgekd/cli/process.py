@@ -34,5 +34,7 @@ def this_process() -> Process:
     try:
         return Process(**{field: int(value or "") for field, value in values.items()})
     except ValueError as error:
-        message = f"RANK, LOCAL_RANK, WORLD_SIZE: {list(values.values())}; expected the whole numbers that torchrun sets."
+        message = (
+            f"RANK, LOCAL_RANK, WORLD_SIZE: {list(values.values())}; expected the whole numbers that torchrun sets."
+        )
         raise ConfigError(message) from error

@@ -1,8 +1,9 @@
 """Options that say in a word what a recipe says in tables: whose network, whose teacher, which data."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -10,6 +11,11 @@ from edgekd.core.errors import ConfigError
 from edgekd.networks.layout import STRUCTURE
 from edgekd.plan import Tables, assign, parse_value
 from edgekd.stages.settings import ONNX_SUFFIX
+
+_OF_WEIGHTS: Final = ("weights", "weights_sha256")
+_OF_FACTORY: Final = ("factory_sha256", "arguments", *_OF_WEIGHTS)
+_OF_GIVEN: Final = ("given", "given_sha256")
+"""What a recipe says of one network and not of the next."""
 
 
 class Shorthand(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,20 +34,29 @@ class Shorthand(msgspec.Struct, frozen=True, kw_only=True):
 def with_shorthand(recipe: Tables, given: Shorthand, assignments: Sequence[str]) -> Tables:
     """Return *recipe* with the shorthand over it, and ``--set`` *assignments* over both.
 
-    ``--model`` is the network that ships. Without a teacher it is the teacher as well: the stage ``teach`` loads or
-    trains it, and ``distill`` is left out.
+    ``--model`` is the network that ships. Without a teacher, from whichever of the three, it is the teacher as well:
+    the stage ``teach`` loads or trains it, and ``distill`` is left out. What a recipe says of one network (arguments,
+    weights, digests) goes when another one takes its place.
     """
-    tables: Tables = {name: dict(value) if isinstance(value, dict) else value for name, value in recipe.items()}
+    tables: Tables = deepcopy(recipe)
     if given.data is not None:
         _table(tables, "data")["source"] = given.data
     if given.skip_unreadable:
         _table(tables, "data")["skip_unreadable"] = True
-    has_teacher = bool(given.teachers) or bool(tables.get("teach", {}).get("given") or tables.get("teach", {}).get("factory"))
     _put_teacher(tables, given)
-    _put_model(tables, given, stage="distill" if has_teacher else "teach")
+    _put_model(tables, given, stage="distill" if _has_teacher(tables, assignments) else "teach")
     for assignment in assignments:
         assign(tables, assignment)
     return tables
+
+
+def _has_teacher(tables: Tables, assignments: Sequence[str]) -> bool:
+    """Tell whether *tables*, or *assignments* over them, name a teacher."""
+    after = deepcopy(tables)
+    for assignment in assignments:
+        assign(after, assignment)
+    teach = after.get("teach", {})
+    return bool(teach.get("given") or teach.get("factory"))
 
 
 def _put_teacher(tables: Tables, given: Shorthand) -> None:
@@ -57,10 +72,14 @@ def _put_teacher(tables: Tables, given: Shorthand) -> None:
     if (given.teacher_args or given.teacher_weights) and (saved or not given.teachers):
         message = "--teacher-arg and --teacher-weights: belong to a --teacher that is a network's name; none was given."
         raise ConfigError(message)
+    if not given.teachers:
+        return
+    teach = _table(tables, "teach")
+    _forget(teach, ("factory", *_OF_FACTORY, *_OF_GIVEN) if saved else _OF_GIVEN)
     if saved:
-        _table(tables, "teach")["given"] = saved
-    elif given.teachers:
-        _name_network(_table(tables, "teach"), given.teachers[0], given.teacher_args, given.teacher_weights)
+        teach["given"] = saved
+    else:
+        _name_network(teach, given.teachers[0], given.teacher_args, given.teacher_weights)
 
 
 def _put_model(tables: Tables, given: Shorthand, *, stage: str) -> None:
@@ -77,11 +96,20 @@ def _put_model(tables: Tables, given: Shorthand, *, stage: str) -> None:
 
 def _name_network(table: Tables, factory: str, arguments: Sequence[str], weights: Path | None) -> None:
     """Write a network's name, its arguments and its weights into *table*, in place."""
+    if table.get("factory", factory) != factory:
+        _forget(table, _OF_FACTORY)
     table["factory"] = factory
     if arguments:
         table["arguments"] = dict(table.get("arguments", {})) | dict(_argument(text) for text in arguments)
     if weights is not None:
+        _forget(table, _OF_WEIGHTS)
         table["weights"] = str(weights)
+
+
+def _forget(table: Tables, names: Sequence[str]) -> None:
+    """Remove *names* from *table*, in place, where they are in it."""
+    for name in names:
+        table.pop(name, None)
 
 
 def _argument(text: str) -> tuple[str, Any]:

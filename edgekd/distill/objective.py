@@ -58,10 +58,12 @@ class Guided(nn.Module):
         """Return the loss of *batch*, a scalar."""
         guidance = self._guidance
         logits = logits_from(self.student, batch.inputs)
-        answer = self._answer(batch)
         loss = torch.zeros((), device=logits.device)
         if guidance.alpha < 1:
             loss = loss + (1 - guidance.alpha) * label_loss(logits, batch)
+        if not (guidance.alpha or guidance.uses_taps):
+            return loss
+        answer = self._answer(batch)
         if guidance.alpha > 0:
             loss = loss + guidance.alpha * teaching_loss(logits, answer.logits, batch.labels, guidance)
         if guidance.uses_taps:

@@ -18,7 +18,7 @@ from edgekd.distill.taps import tapped
 from edgekd.networks.answer import logits_from
 from edgekd.networks.layout import GRAPH, STRUCTURE, WEIGHTS
 from edgekd.networks.network import load_network
-from edgekd.networks.session import feeds_of, open_session
+from edgekd.networks.session import every_answer, open_session
 
 _FILES: Final = (STRUCTURE, WEIGHTS, GRAPH)
 
@@ -44,7 +44,9 @@ class ModuleTeacher:
     """A network of ours, in evaluation mode, its parameters without gradients."""
 
     def __init__(self, module: nn.Module, digest: str, taps: Sequence[str]) -> None:
-        """Answer with the outputs of the submodules *taps* too."""
+        """Answer with the outputs of the submodules *taps* too; ConfigError where there is none of that name."""
+        with tapped(module, taps):
+            pass  # looks for them
         self.digest = digest
         self._module = module.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._taps = tuple(taps)
@@ -66,14 +68,15 @@ class OnnxTeacher:
         """Open a session with *threads* threads that gives the values *taps* too."""
         self.digest = digest
         self._session = open_session(with_outputs(model, taps), threads=threads)
+        self._names = [output.name for output in self._session.get_outputs()]
         self._outputs = [model.graph.output[0].name, *taps]
 
     def answer(self, inputs: Sequence[Tensor]) -> Answer:
         """Return what it says of *inputs*."""
-        feeds = feeds_of(self._session, tuple(tensor.contiguous().cpu().numpy() for tensor in inputs))
-        logits, *values = (torch.from_numpy(array) for array in self._session.run(self._outputs, feeds))
-        device = inputs[0].device
-        return Answer(logits=logits.to(device), tapped=tuple(value.to(device) for value in values))
+        arrays = tuple(tensor.contiguous().cpu().numpy() for tensor in inputs)
+        found = dict(zip(self._names, every_answer(self._session, [arrays]), strict=True))
+        logits, *values = (torch.from_numpy(found[name]).to(inputs[0].device) for name in self._outputs)
+        return Answer(logits=logits, tapped=tuple(values))
 
 
 def load_teacher(folder: Path, *, taps: Sequence[str] = ()) -> Teacher:
@@ -94,7 +97,7 @@ def with_outputs(model: ModelProto, values: Sequence[str]) -> ModelProto:
     copied = ModelProto()
     copied.CopyFrom(model)
     present = {output.name for output in model.graph.output}
-    for value in values:
+    for value in dict.fromkeys(values):
         if value not in known:
             message = f"'{value}': the teacher's ONNX graph has no such value; {suggestion(value, known)}"
             raise ConfigError(message)

@@ -118,7 +118,7 @@ def _explained(error: BaseException) -> str:
 
 def _is_machinery(filename: str) -> bool:
     """Tell whether a line of code belongs to this file or to Python's import."""
-    return filename == __file__ or "importlib" in filename
+    return filename in {__file__, importlib.__file__} or filename.startswith("<frozen importlib")
 
 
 def _plain(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, Final
 
+import torch
 from torch import nn
 
 from edgekd.core.errors import ConfigError
@@ -47,12 +48,13 @@ def _package(name: str) -> ModuleType:
     """Return the package *name*; ConfigError with what to do where it is not there or does not load."""
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        message = f"{name} is not installed; run: pip install 'edgekd[{name}]'"
-        raise ConfigError(message) from error
-    except (ImportError, OSError, RuntimeError) as error:  # its compiled part is of another build than torch
+    except (ImportError, OSError, RuntimeError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == name:
+            message = f"{name} is not installed; run: pip install 'edgekd[{name}]'"
+            raise ConfigError(message) from error
+        # Its compiled part is of another build than torch, or something that it needs is missing.
         reason = str(error).strip().partition("\n")[0]
-        message = f"{name} does not load beside this torch ({reason}); install the pair that belongs together."
+        message = f"{name} does not load beside torch {torch.__version__} ({reason}); install versions that fit."
         raise ConfigError(message) from error
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import msgspec
 
 from edgekd.core.disk import write_atomically
+from edgekd.core.errors import ConfigError
 from edgekd.core.progress import Progress
 from edgekd.core.store import Store
+from edgekd.networks.layout import GRAPH, STRUCTURE
 from edgekd.pipeline import Site, StageResult, run_plan
 from edgekd.plan import Plan
 from edgekd.report.bundle import write_bundle
@@ -16,16 +18,17 @@ from edgekd.report.content import Report, file_rows, make_report, shrink_of, sta
 from edgekd.report.destination import check_destination
 from edgekd.stages.export import as_shipped, file_name
 from edgekd.stages.fitness import check_networks
-from edgekd.stages.measure import measure_files
-from edgekd.networks.layout import GRAPH
-from edgekd.stages.result import read_graph
 from edgekd.stages.labelling import labelled
+from edgekd.stages.measure import measure_files
+from edgekd.stages.result import read_graph
 from edgekd.stages.settings import Export, Teach
 from edgekd.targets import PrecisionName, load_target
 from edgekd.tasks.load import load_task
 from edgekd.tasks.task import Task
+from edgekd.train.batches import training_batches
 from edgekd.train.device import find_device
 from edgekd.train.distributed import World, first_alone, join, leave
+from edgekd.train.training import Training
 from edgekd.verdict import judge
 
 
@@ -44,9 +47,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     is_distributed: bool = False
 
 
-def compress(
-    plan: Plan, *, out: Path, store: Store, progress: Progress, engine: Engine = Engine()
-) -> Outcome | None:
+def compress(plan: Plan, *, out: Path, store: Store, progress: Progress, engine: Engine) -> Outcome | None:
     """Run *plan* and write its bundle to *out*; of several processes the first one does, the others return None.
 
     Raises ConfigError before any training where *out* cannot be written, StageError where a stage breaks its
@@ -59,6 +60,7 @@ def compress(
     with first_alone(world):
         task = _task(plan, store, progress)
     check_networks(plan.stages, task)
+    _check_batches(plan, task, world)
     site = Site(task=task, seed=plan.seed, store=store, progress=progress, device=device, world=world)
     results = run_plan(plan, site)
     leave(world)
@@ -75,6 +77,17 @@ def _task(plan: Plan, store: Store, progress: Progress) -> Task:
     if all(split.labels is not None for split in task.splits.values()) or not isinstance(teach, Teach):
         return task
     return labelled(task, teach, progress)
+
+
+def _check_batches(plan: Plan, task: Task, world: World) -> None:
+    """Raise ConfigError where a stage could not cut its batches from the data, before any stage trains."""
+    for settings in plan.stages:
+        if isinstance(settings, Training) and settings.epochs:
+            try:
+                training_batches(task, settings, seed=plan.seed, world=world)
+            except ConfigError as error:
+                message = f"{settings.stage.name}.{error}"
+                raise ConfigError(message) from error
 
 
 def _report(plan: Plan, task: Task, results: Sequence[StageResult], progress: Progress) -> Report:
@@ -106,14 +119,17 @@ def _files_to_measure(
 ) -> tuple[dict[str, Path], dict[str, PrecisionName]]:
     """Return a file for each stage and each variant, and the precision of each stage's file.
 
-    A stage's network is measured as the file that would ship if the run ended there.
+    A stage's network is measured as the file that would ship if the run ended there; a teacher that came as ONNX, as
+    it is: it need not have a form that the target takes.
     """
     models = results[-1].folder
     files: dict[str, Path] = {precision: models / file_name(precision) for precision in export.variants}
     precisions: dict[str, PrecisionName] = {}
     for result in results:
-        if (result.folder / GRAPH).is_file():
-            precision: PrecisionName = "int8" if result.name == "quantize" else "fp32"
+        precision: PrecisionName = "int8" if result.name == "quantize" else "fp32"
+        if result.name == "teach" and not (result.folder / STRUCTURE).is_file():
+            files[result.name] = result.folder / GRAPH
+        elif (result.folder / GRAPH).is_file():
             graph = as_shipped(read_graph(result.folder), precision, export)
             files[result.name] = folder / f"{result.name}.onnx"
             write_atomically(files[result.name], graph.SerializeToString(deterministic=True))

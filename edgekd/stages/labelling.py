@@ -30,7 +30,9 @@ def labelled(task: Task, teach: Teach, progress: Progress) -> Task:
     progress.say(f"data: no labels in {', '.join(parts)}; the teacher's answers take their place")
     labels = {name: _named_by(teach, task, task.splits[name]) for name in parts}
     if "train" in labels and len(np.unique(labels["train"])) == 1:
-        message = f"data '{task.name}': the teacher calls every training sample '{task.labels[int(labels['train'][0])]}'."
+        message = (
+            f"data '{task.name}': the teacher calls every training sample '{task.labels[int(labels['train'][0])]}'."
+        )
         raise ConfigError(message)
     return with_labels(task, labels, by=", ".join(teach.given))
 

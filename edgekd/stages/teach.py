@@ -8,7 +8,8 @@ from torch import nn
 
 from edgekd.core.errors import ConfigError
 from edgekd.export.exporter import export_onnx
-from edgekd.networks.blackbox import average, count_graph_macs, count_graph_parameters, fitted, read_onnx
+from edgekd.networks.blackbox import average, fitted, read_onnx
+from edgekd.networks.graph_counting import count_graph_macs, count_graph_parameters
 from edgekd.networks.network import Network
 from edgekd.networks.session import every_answer, open_session
 from edgekd.stages.fitness import check_answers, check_given_folder
@@ -39,7 +40,8 @@ def run(settings: Teach, _inputs: Inputs, out: Path, env: Env) -> Record:
         record = save_result(out, network, module, env)
     accuracy = record["validation_accuracy"]
     env.progress.say(f"teach: the teacher is right on {accuracy:.1%} of {len(env.task.validation)} validation samples")
-    if (settings.given or settings.weights) and not settings.epochs and accuracy <= least_accuracy(env.task):
+    is_trained = bool(settings.epochs) and not settings.given
+    if not is_trained and accuracy <= least_accuracy(env.task):
         message = (
             f"teach: the teacher that was given is right on {accuracy:.1%} of the validation data, where "
             f"{least_accuracy(env.task):.1%} is hardly more than chance; it was made for other data, other labels "
@@ -77,7 +79,7 @@ def _save_black_box(settings: Teach, out: Path, env: Env) -> Record:
     return {
         "teachers": list(settings.given),
         "parameters": count_graph_parameters(graph),
-        "macs": count_graph_macs(graph),
+        "macs": count_graph_macs(graph, env.task.read(env.task.validation, slice(0, 1))),
         "validation_accuracy": float(np.mean(right)),
     }
 
@@ -93,5 +95,3 @@ def _network(settings: Teach, env: Env) -> tuple[Network, nn.Module]:
         fit(objective, batches, run_of("teach", module, env))
         module.cpu()
     return network, module
-
-

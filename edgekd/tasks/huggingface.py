@@ -34,6 +34,8 @@ LABEL_NAMES: Final = ("label", "labels")
 _SAVED: Final = ("dataset_dict.json", "state.json")
 
 Indices = NDArray[np.int64]
+Library = Any
+"""What comes from ``datasets``, which has no types."""
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +80,7 @@ def load_huggingface(data: Data, *, cache: Path, progress: Progress) -> Task:
     return cached_task(data, origin, build, cache=cache, progress=progress)
 
 
-def _opened(data: Data) -> Any:  # noqa: ANN401 - the border to an untyped library
+def _opened(data: Data) -> Library:
     """Return what ``datasets`` opens under the name or folder; ConfigError where it cannot, or is not installed."""
     datasets = _library(data)
     path = Path(data.rest).expanduser()
@@ -94,7 +96,7 @@ def _opened(data: Data) -> Any:  # noqa: ANN401 - the border to an untyped libra
         raise ConfigError(message) from error
 
 
-def _library(data: Data) -> Any:  # noqa: ANN401 - the same
+def _library(data: Data) -> Library:
     """Return the module ``datasets``, an extra that takes a second to load and has no types."""
     try:
         return importlib.import_module("datasets")
@@ -103,10 +105,10 @@ def _library(data: Data) -> Any:  # noqa: ANN401 - the same
         raise ConfigError(message) from error
 
 
-def _splits(opened: Any, data: Data, progress: Progress) -> dict[str, Any]:  # noqa: ANN401 - an untyped library
+def _splits(opened: Library, data: Data, progress: Progress) -> dict[str, Library]:
     """Return the data set's splits by part; those with other names are left alone, and *progress* is told."""
     named = opened if isinstance(opened, dict) else {"train": opened}
-    found: dict[str, Any] = {}
+    found: dict[str, Library] = {}
     for name, split in named.items():
         part = SPLITS.get(name)
         if part is None or part in found:
@@ -119,7 +121,7 @@ def _splits(opened: Any, data: Data, progress: Progress) -> dict[str, Any]:  # n
     return {part: found[part] for part in ("train", "validation", "test") if part in found}
 
 
-def _columns(features: Mapping[str, Any], data: Data) -> Columns:
+def _columns(features: Mapping[str, Library], data: Data) -> Columns:
     """Return the columns of images and labels, found by their types where they are not given."""
     images = [name for name, feature in features.items() if type(feature).__name__ == "Image"]
     image = _chosen(data.image_column, images, "image_column", features, data) or ""
@@ -137,7 +139,7 @@ def _columns(features: Mapping[str, Any], data: Data) -> Columns:
     )
 
 
-def _chosen(asked: str, candidates: list[str], field: str, features: Mapping[str, Any], data: Data) -> str:
+def _chosen(asked: str, candidates: list[str], field: str, features: Mapping[str, Library], data: Data) -> str:
     """Return the column *asked* for or the only one of *candidates*, nothing where there is none."""
     if asked:
         if asked not in features:
@@ -150,13 +152,13 @@ def _chosen(asked: str, candidates: list[str], field: str, features: Mapping[str
     return candidates[0] if candidates else ""
 
 
-def _encoded(split: Any, columns: Columns, data: Data) -> Any:  # noqa: ANN401 - an untyped library
+def _encoded(split: Library, columns: Columns, data: Data) -> Library:
     """Return *split* with its images only, as the bytes they are stored as."""
     images = split.with_format(None).select_columns([columns.image])
     return images.cast_column(columns.image, _library(data).Image(decode=False))
 
 
-def _content(image: Mapping[str, Any] | None) -> bytes:
+def _content(image: Mapping[str, Library] | None) -> bytes:
     """Return an image's bytes, from the table or the file it names; none for a missing one, which is unreadable."""
     if image is None:
         return b""
@@ -164,7 +166,7 @@ def _content(image: Mapping[str, Any] | None) -> bytes:
     return content if isinstance(content, bytes) else read_file(str(image["path"]))
 
 
-def _labels(split: Any, columns: Columns, where: str) -> Indices | NDArray[np.str_]:  # noqa: ANN401 - an untyped library
+def _labels(split: Library, columns: Columns, where: str) -> Indices | NDArray[np.str_]:
     """Return the labels of *split*: class numbers, -1 for none in all of them, or names."""
     if not columns.label:
         return np.full(len(split), -1, dtype=np.int64)

@@ -10,21 +10,19 @@ long, has its channels moved forward. Types: uint8, int16 and float32 as they ar
 integers in the smaller of uint8 and int16 that holds all of them.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.core.digest import file_digest
 from edgekd.core.errors import ConfigError
 from edgekd.core.progress import Progress
-from edgekd.core.strict import suggestion
-from edgekd.tasks.archive import Member, pieces, read_members, whole
+from edgekd.tasks.archive import Member, pieces, whole
 from edgekd.tasks.cache import Origin, cached_task
+from edgekd.tasks.contents import Contents, read_contents
 from edgekd.tasks.naming import classes_numbered, task_name
 from edgekd.tasks.placing import Placing
 from edgekd.tasks.reading import file_at, reading
@@ -34,36 +32,9 @@ from edgekd.tasks.stored import Stored, spreads_of
 from edgekd.tasks.task import STORED, Task
 
 VERSION: Final = 1
-PARTS: Final = {"": "train", "_train": "train", "_val": "validation", "_test": "test"}
-LABELS: Final = "labels"
-
-_KEY: Final = re.compile(r"(?P<role>[xy])(?P<part>|_train|_val|_test)(?::(?P<name>.+))?", re.DOTALL)
-_KEYS: Final = (*(f"{role}{part}" for role in "xy" for part in PARTS), LABELS)
 _COLOURS: Final = frozenset({1, 3})
 
 Indices = NDArray[np.int64]
-
-
-class Contents(msgspec.Struct, frozen=True, kw_only=True):
-    """What an archive's keys mean: for each part its arrays of samples by input name, and its labels."""
-
-    samples: dict[str, dict[str, Member]]
-    labels: dict[str, Member]
-    names: tuple[str, ...]
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Return the inputs' names ("" for one without), in the archive's order."""
-        return tuple(self.samples["train"])
-
-    def ranges(self) -> dict[str, Indices]:
-        """Return the row numbers of each part, counted through all of them."""
-        found, start = {}, 0
-        for part, members in self.samples.items():
-            end = start + next(iter(members.values())).shape[0]
-            found[part] = np.arange(start, end)
-            start = end
-        return found
 
 
 def load_npz(data: Data, *, cache: Path, progress: Progress) -> Task:
@@ -99,64 +70,6 @@ def load_npz(data: Data, *, cache: Path, progress: Progress) -> Task:
     with reading(path, "a file"):
         origin = Origin(name=task_name(path.with_suffix("")), version=VERSION, sources=file_digest(path))
     return cached_task(data, origin, build, cache=cache, progress=progress)
-
-
-def read_contents(path: Path) -> Contents:
-    """Return what the keys of the archive at *path* mean; ConfigError where they do not make a task."""
-    samples: dict[str, dict[str, Member]] = {}
-    labels: dict[str, Member] = {}
-    names: tuple[str, ...] = ()
-    keys: set[str] = set()
-    for member in read_members(path):
-        match = _KEY.fullmatch(member.key)
-        if member.key == LABELS:
-            names = _names(path, member)
-        elif match is None or (match["role"] == "y" and match["name"]):
-            message = f"{path}: '{member.key}': unknown array; {suggestion(member.key, _KEYS)}"
-            raise ConfigError(message)
-        else:
-            keys.add(match["part"])
-            part = PARTS[match["part"]]
-            if match["role"] == "y":
-                labels[part] = member
-            else:
-                samples.setdefault(part, {})[match["name"] or ""] = member
-    if "train" not in samples or ("" in keys and len(keys) > 1):
-        message = f"{path}: no x and y, or x_train and y_train (and no others beside x and y); found {sorted(keys)}."
-        raise ConfigError(message)
-    ordered = {part: samples[part] for part in PARTS.values() if part in samples}
-    contents = Contents(samples=ordered, labels=labels, names=names)
-    _check_counts(path, contents)
-    return contents
-
-
-def _check_counts(path: Path, contents: Contents) -> None:
-    """Raise ConfigError unless every part has the same inputs, as many rows in each, and as many labels."""
-    for part in contents.labels.keys() - contents.samples.keys():
-        message = f"{path}: {contents.labels[part].key}: labels of samples that are not there."
-        raise ConfigError(message)
-    for part, members in contents.samples.items():
-        if set(members) != set(contents.inputs):
-            message = f"{path}: {part} has the inputs {sorted(members)}; train has {sorted(contents.inputs)}."
-            raise ConfigError(message)
-        both = [*members.values(), *([contents.labels[part]] if part in contents.labels else [])]
-        for member in both:
-            if not member.shape or member.shape[0] != both[0].shape[0]:
-                message = (
-                    f"{path}: {member.key} has the shape {member.shape}, {both[0].key} {both[0].shape}; "
-                    "expected as many rows in both."
-                )
-                raise ConfigError(message)
-
-
-def _names(path: Path, member: Member) -> tuple[str, ...]:
-    """Return the names of the classes that the archive holds."""
-    if member.dtype.kind != "U" or len(member.shape) != 1:
-        message = (
-            f"{path}: {member.key}: {member.dtype} of shape {member.shape}; expected the classes' names, as text (k,)."
-        )
-        raise ConfigError(message)
-    return tuple(whole(path, member).tolist())
 
 
 def _labels(path: Path, contents: Contents) -> tuple[Indices, frozenset[str]]:

@@ -45,7 +45,9 @@ def augment(images: Tensor, settings: Augmentation, recipe: Preprocessing, draw:
     if settings.crop or settings.flip:
         images = _cropped(images, settings, draw)
     if settings.shift or settings.rotation or settings.scale or settings.shear:
-        grid = F.affine_grid(_matrices(settings, draw, images.shape[3] / images.shape[2]), list(images.shape), align_corners=False)
+        grid = F.affine_grid(
+            _matrices(settings, draw, images.shape[3] / images.shape[2]), list(images.shape), align_corners=False
+        )
         images = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     return images
 
@@ -88,7 +90,7 @@ def _pixels(numbers: Tensor, most: int) -> Tensor:
 
 
 def _mirrored(positions: Tensor, size: int) -> Tensor:
-    """Return *positions* outside 0 to *size* - 1 mirrored back at the border pixel; far ones stop at the other border."""
+    """Return *positions* outside 0 to *size* - 1 mirrored back at the border pixel, far ones at the other border."""
     inside = positions.abs()
     return torch.where(inside >= size, 2 * (size - 1) - inside, inside).clamp(0, size - 1)
 

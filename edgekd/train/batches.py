@@ -1,4 +1,4 @@
-"""Which samples a step sees, and how they look: decided by the seed and the step alone, so that a run resumes bit by bit."""
+"""Which samples a step sees, and how they look: decided by seed and step alone, so that a run resumes bit by bit."""
 
 from functools import lru_cache
 from typing import Final
@@ -18,7 +18,7 @@ from edgekd.train.mixing import PARTNERS, mix
 from edgekd.train.training import Training
 
 _LAYERS: Final = 1 << 42
-"""Where the seeds of what layers draw start, so that none equals an epoch's, with its own order or with its partners'."""
+"""Where the seeds of what layers draw start: beyond those of all epochs' orders and of their partners'."""
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, eq=False):

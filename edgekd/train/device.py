@@ -12,7 +12,7 @@ DEVICES: Final = ("cpu", "cuda", "mps")
 
 
 def find_device(name: str, *, rank: int = 0) -> torch.device:
-    """Return the device *name*, on a machine with several GPUs the one of this *rank*; ConfigError where there is none."""
+    """Return the device *name*, of several GPUs the one of this *rank*; ConfigError where there is none."""
     if name not in DEVICES:
         message = f"--device {name}: unknown; expected one of {', '.join(DEVICES)}."
         raise ConfigError(message)

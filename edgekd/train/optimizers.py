@@ -42,7 +42,8 @@ def split_parameters(module: nn.Module) -> tuple[list[tuple[str, nn.Parameter]],
     scales, class tokens. The weight of a linear layer, a convolution or a recurrent layer is never taken for one of
     these. A tensor that several layers share comes once, decayed where one of them says so.
     """
-    decayed, spared = [], []
+    decayed: list[tuple[str, nn.Parameter]] = []
+    spared: list[tuple[str, nn.Parameter]] = []
     for path, layer in module.named_modules():
         for name, parameter in layer.named_parameters(recurse=False):
             if not parameter.requires_grad:

@@ -1,4 +1,4 @@
-"""Everything a training has come to: what must be saved so that a run that was cut ends with the bits of one that was not."""
+"""Everything a training has come to: what is saved so that a cut run ends with the bits of one that was not."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -45,7 +45,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return found
 
     def restore(self, tensors: Mapping[str, Tensor]) -> int | None:
-        """Take the state in *tensors* and return the steps done; None, and nothing changed, where it is not of this module."""
+        """Take the state in *tensors* and return the steps done; None, and no change, where it is of another module."""
         expected = {_MODEL + name: tensor.shape for name, tensor in self.module.state_dict().items()}
         found = {name: tensor.shape for name, tensor in tensors.items() if name.startswith(_MODEL)}
         if _COUNTERS not in tensors or expected != found:

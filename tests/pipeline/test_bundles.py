@@ -50,7 +50,8 @@ def test_a_bundle_holds_all_that_an_app_needs(bundle_of: Callable[[str], Path], 
     } <= names
     assert set(manifest["files"]) == names - {"manifest.json"}
     assert manifest["labels"] == [str(digit) for digit in range(10)]
-    assert manifest["preprocessing"]["mean"] == [0.1307]
+    assert manifest["format"] == 2
+    assert manifest["preprocessing"]["input"]["mean"] == [0.1307]
     assert (bundle / "model.onnx").read_bytes() == (bundle / f"model.{manifest['precision']}.onnx").read_bytes()
     with np.load(bundle / "golden.npz", allow_pickle=False) as golden:
         assert golden["input"].shape == (10, 1, 28, 28)
@@ -61,7 +62,7 @@ def test_a_bundle_holds_all_that_an_app_needs(bundle_of: Callable[[str], Path], 
 def test_verify_accepts_a_bundle(bundle_of: Callable[[str], Path], target: str) -> None:
     """Every file is as written and the golden outputs come again."""
     checked = verify(bundle_of(target))
-    assert checked.golden_images == 10
+    assert checked.golden_samples == 10
     assert checked.largest_difference == 0
 
 
@@ -164,8 +165,8 @@ def test_the_reported_accuracy_is_that_of_the_shipped_file(bundle_of: Callable[[
     """Counting right answers of model.onnx on the test images by hand gives the figure in the report."""
     bundle, task = bundle_of(target), load_digits()
     report = json.loads((bundle / "report.json").read_text())
-    found = answers(open_session(bundle / "model.onnx", arithmetic="reference"), task.normalize(task.test.images))
-    assert report["stages"][-1]["measured"]["accuracy"] == (found.argmax(1) == task.test.labels).sum() / 1000
+    found = answers(open_session(bundle / "model.onnx", arithmetic="reference"), task.batches(task.test))
+    assert report["stages"][-1]["measured"]["accuracy"] == (found.argmax(1) == task.test.targets).sum() / 1000
 
 
 @pytest.mark.parametrize("target", QUANTIZED)
@@ -175,5 +176,5 @@ def test_the_int8_file_answers_like_the_simulation_it_was_trained_as(
     """Fake quantization and ONNX Runtime's reference arithmetic name the same class for 99.9 % of the test images."""
     report = json.loads((bundle_of(target) / "report.json").read_text())
     agreement = report["stage_records"]["quantize"]["agreement"]["test"]
-    assert agreement["images"] == 1000
+    assert agreement["samples"] == 1000
     assert agreement["top1"] >= 0.999

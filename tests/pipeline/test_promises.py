@@ -43,7 +43,7 @@ class Made:
         for entry in lineage:
             key = entry["key"]
             shutil.copytree(store / "objects" / key[:2] / key, self.out[entry["stage"]])
-        self.env = Env(task=load_digits(), seed=0, progress=SilentProgress(), scratch=folder)
+        self.env = Env(task=load_digits(), seed=0, progress=SilentProgress(), scratch=folder, cache=folder)
 
     def settings(self, stage: str) -> Settings:
         """Return the settings that *stage* ran with."""

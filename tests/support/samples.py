@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from edgekd.tasks.making import make_task
 from edgekd.tasks.preprocessing import Preprocessing
 from edgekd.tasks.task import Input, Split, Task
 
-STILL: Final[Mapping[str, float]] = MappingProxyType({"shift": 0.0, "rotation": 0.0, "scale": 0.0, "shear": 0.0})
+STILL: Final[Mapping[str, Any]] = MappingProxyType({"shift": 0.0, "rotation": 0.0, "scale": 0.0, "shear": 0.0})
 """The settings that turn off every change of a sample that is on by default."""
 
 

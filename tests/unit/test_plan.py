@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgekd.core.errors import ConfigError
 from edgekd.core.strict import read_toml
-from edgekd.plan import Plan, make_plan, plan_to_toml, read_recipe
+from edgekd.plan import Plan, assign, make_plan, plan_to_toml, read_recipe
 from edgekd.stages.settings import Distill, Export, FactorizeLayers, Prune, Quantize, Teach
 from edgekd.targets import load_target, target_file, target_names
 
@@ -25,6 +25,9 @@ CHANGES: list[tuple[str, ...]] = [
     ('export.variants=["fp32", "fp16"]', "export.precision=fp16"),
     ("teach.arguments.width=16", "budgets.size_kb=48.5"),
     ("measure.runs=20", "measure.threads=2", "distill.schedule=cosine"),
+    ("data.source=folder:photos", "data.size=[32, 32]", "data.mean=[0.5]", "data.std=[0.25]"),
+    ("prune.source=teacher", "quantize.student_features=[\"a\"]", "quantize.teacher_features=[\"b\"]"),
+    ("distill.factory=",),
 ]
 
 
@@ -132,9 +135,11 @@ def test_a_stage_with_nothing_to_do_is_left_out_and_said_so() -> None:
 
 def test_a_table_in_a_recipe_changes_what_it_names_alone() -> None:
     """teach.arguments keeps its other arguments when one is set."""
-    teach = plan_of("jetson-nano", "teach.arguments.width=16").settings_of(Teach)
+    recipe: dict[str, Any] = {"teach": {"arguments": {"depth": 2}}}
+    assign(recipe, "teach.arguments.width=16")
+    teach = make_plan("jetson-nano", recipe).settings_of(Teach)
     assert isinstance(teach, Teach)
-    assert teach.arguments == {"classes": 10, "channels": 1, "width": 16}
+    assert teach.arguments == {"depth": 2, "width": 16}
 
 
 def test_assignments_win_over_the_recipe_and_arguments_over_both(tmp_path: Path) -> None:
@@ -172,7 +177,25 @@ def test_a_target_may_be_a_path(tmp_path: Path) -> None:
         ("prune.ratio=half", ["ratio: 'half' given", "a number"]),
         ("prune.ratio=", ["ratio: '' given"]),
         ("factorize.energy=0", ["energy: 0 given", "more than 0"]),
-        ("teach.epochs=0", ["epochs: 0 given", "at least 1"]),
+        ("teach.epochs=0", ["teach.epochs: 0 given", "nothing to learn from"]),
+        ("distill.epochs=0", ["epochs: 0 given", "at least 1"]),
+        ("distill.alpha=1.5", ["distill: alpha: 1.5 given", "at most 1"]),
+        ("distill.alpha=-0.1", ["alpha: -0.1 given", "at least 0"]),
+        ("distill.temperature=0", ["temperature: 0 given", "more than 0"]),
+        ("prune.temperature=-1", ["prune: temperature: -1 given", "more than 0"]),
+        ("distill.feature_weight=1", ["distill", "student_features", "teacher_features"]),
+        ('quantize.student_maps=["a"]', ["student_maps names 1 and teacher_maps 0", "in pairs"]),
+        ("prune.source=techer", ["prune: source: 'techer' given", "did you mean 'teacher'?"]),
+        ("teach.accumulate=3", ["teach", "batch_size = 128", "accumulate = 3"]),
+        ("data.source=digit", ["data", "did you mean 'digits'?"]),
+        ("data.source=folders:here", ["data", "did you mean 'folder:DIR'?"]),
+        ("data.sise=[8, 8]", ["data: sise: unknown field", "did you mean 'size'?"]),
+        ("data.classes=3", ["data", "classes", "means nothing for the source 'digits'"]),
+        ("distill.factory=resnet9", ["resnet9", "did you mean 'resnet"]),
+        ("distill.factory=absent.py:network", ["absent.py", "no such file"]),
+        ("teach.weights=absent.pt", ["teach.weights", "absent.pt", "no such file"]),
+        ("teach.given=absent.onnx", ["teach.given", "absent.onnx", "no such file"]),
+        ("teach.given=5", ["teach.given", "5 given", "ONNX"]),
         ("teach.momentum=0", ["nesterov"]),
         ("teach.schedule=cosin", ["schedule", "did you mean 'cosine'?"]),
         ("measure.runs=5", ["runs: 5 given", "at least 20"]),
@@ -221,13 +244,13 @@ def test_the_ir_version_of_the_runtime_is_a_limit(tmp_path: Path) -> None:
         ("jetson-nao", {}, ["jetson-nao", "did you mean 'jetson-nano'"]),
         ("missing.toml", {}, ["missing.toml"]),
         (None, {"target": 5}, ["recipe: target: 5 given", "a string"]),
-        ("jetson-nano", {"task": "digit"}, ["task: 'digit' given", "did you mean 'digits'?"]),
+        ("jetson-nano", {"data": {"source": "digit"}}, ["recipe: data", "'digit'", "did you mean 'digits'?"]),
         ("jetson-nano", {"seed": "one"}, ["seed: 'one' given", "an integer"]),
         ("jetson-nano", {"seed": -1}, ["seed: -1 given", "at least 0"]),
     ],
 )
 def test_a_wrong_header_is_named(target: str | None, recipe: dict[str, Any], words: list[str]) -> None:
-    """Target, task and seed are checked as the rest is."""
+    """Target, data and seed are checked as the rest is."""
     with pytest.raises(ConfigError) as error:
         make_plan(target, recipe)
     message = str(error.value)
@@ -274,7 +297,7 @@ def test_a_given_teacher_is_part_of_the_plan_by_its_content(tmp_path: Path) -> N
     assert make_plan(None, printed) == before
     (tmp_path / "weights.safetensors").write_bytes(b"new")
     assert plan_of("jetson-nano", assignment) != before
-    with pytest.raises(ConfigError, match="not the network"):
+    with pytest.raises(ConfigError, match="not the teachers"):
         make_plan(None, printed)
 
 
@@ -297,3 +320,52 @@ def test_a_fact_of_the_device_is_no_setting(assignment: str) -> None:
     """A recipe cannot give a device another runtime, and so slip past what that runtime is checked for."""
     with pytest.raises(ConfigError, match="which no recipe can change"):
         plan_of("raspberry-pi-4", assignment)
+
+
+def test_a_teacher_to_compress_is_student_and_uncompressed_network_as_well(tmp_path: Path) -> None:
+    """A network can be cut and learned from; an ONNX file, or the mean of several, can only be learned from."""
+    (tmp_path / "teacher.onnx").write_bytes(b"onnx")
+    network = plan_of("raspberry-pi-4").settings_of(Teach)
+    black_box = plan_of("raspberry-pi-4", f"teach.given={tmp_path / 'teacher.onnx'}").settings_of(Teach)
+    assert isinstance(network, Teach)
+    assert isinstance(black_box, Teach)
+    assert set(network.gives) == {"teacher", "student", "uncompressed"}
+    assert black_box.gives == ("teacher",)
+
+
+@pytest.mark.parametrize(("source", "takes"), [("uncompressed", "uncompressed"), ("teacher", "teacher")])
+def test_recovery_learns_from_whom_the_recipe_says(source: str, takes: str) -> None:
+    """After a cut the network learns from itself before the cut, or from the teacher."""
+    assert Prune(multiple=8).takes == ("student", "uncompressed")
+    prune = plan_of("raspberry-pi-4", f"prune.source={source}").settings_of(Prune)
+    assert isinstance(prune, Prune)
+    assert prune.takes == ("student", takes)
+
+
+def test_an_onnx_teacher_cannot_ship(tmp_path: Path) -> None:
+    """Without a student there is nothing to cut: the sentence says which option names one."""
+    (tmp_path / "teacher.onnx").write_bytes(b"onnx")
+    assert "--model" in refused("raspberry-pi-4", f"teach.given={tmp_path / 'teacher.onnx'}", "distill.factory=")
+
+
+def test_a_given_teacher_is_not_trained_and_nothing_is_built_in_its_place(tmp_path: Path) -> None:
+    """The plan says 0 epochs and no factory, so that what is printed is what happens; to ask for both is refused."""
+    (tmp_path / "teacher.onnx").write_bytes(b"onnx")
+    given = f"teach.given={tmp_path / 'teacher.onnx'}"
+    teach = plan_of("jetson-nano", given).settings_of(Teach)
+    assert isinstance(teach, Teach)
+    assert (teach.epochs, teach.factory, len(teach.given_sha256)) == (0, "", 1)
+    assert "not both" in refused("jetson-nano", given, "teach.factory=resnet8")
+
+
+def test_weights_are_taken_as_they_are_and_count_by_their_content(tmp_path: Path) -> None:
+    """A network that comes with weights is not trained unless epochs are asked; other weights are another plan."""
+    (tmp_path / "weights.pt").write_bytes(b"old")
+    assignment = f"teach.weights={tmp_path / 'weights.pt'}"
+    before, trained = plan_of("jetson-nano", assignment), plan_of("jetson-nano", assignment, "teach.epochs=2")
+    settings = [plan.settings_of(Teach) for plan in (before, trained)]
+    assert [teach.epochs for teach in settings if isinstance(teach, Teach)] == [0, 2]
+    (tmp_path / "weights.pt").write_bytes(b"new")
+    assert plan_of("jetson-nano", assignment) != before
+    with pytest.raises(ConfigError, match="not the weights"):
+        make_plan(None, tomllib.loads(plan_to_toml(before)))

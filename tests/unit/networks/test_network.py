@@ -36,6 +36,15 @@ assert "torch_pruning" not in sys.modules
 """
 
 
+TIED = """
+from torch import nn
+def make():
+    first, second = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+    second.weight = first.weight
+    return nn.Sequential(first, second)
+"""
+
+
 class Trap:
     """An object that leaves a file behind when it is unpickled."""
 
@@ -167,6 +176,21 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_tied_tensor_is_saved_under_both_names_and_stays_tied(tmp_path: Path) -> None:
+    """The factory makes the tie; saving and loading do not cut it."""
+    file = tmp_path / "tied.py"
+    file.write_text(TIED)
+    network = Network(factory=f"{file}:make")
+    module = build(network, seed=1)
+    save_network(tmp_path, network, module)
+
+    _, loaded = load_network(tmp_path)
+
+    assert set(load_file(tmp_path / "weights.safetensors")) == {"0.weight", "1.weight"}
+    assert loaded.get_parameter("0.weight") is loaded.get_parameter("1.weight")
+    assert torch.equal(loaded.get_parameter("0.weight"), module.get_parameter("0.weight"))
+
+
 @pytest.mark.parametrize("name", ["network.json", "weights.safetensors"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "garbage", "truncated", "a folder"])
 def test_a_file_that_cannot_be_read_is_named(saved: Path, name: str, damage: str) -> None:
@@ -250,3 +274,9 @@ def test_weights_of_another_network_are_refused(
 
     with pytest.raises(ConfigError, match=f"weights.safetensors: {message}"):
         load_network(saved)
+
+
+def test_a_builtin_factorys_own_refusal_is_the_message() -> None:
+    """It already says which argument came and what was expected."""
+    with pytest.raises(ConfigError, match=r"^width: 0 given; expected a number above 0"):
+        build(Network(factory="edgekd.networks.mobilenetv2:mobilenetv2", arguments={"width": 0}))

@@ -3,11 +3,10 @@
 import io
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from edgekd.core.progress import PlainProgress
@@ -16,6 +15,8 @@ from edgekd.tasks.source import Data
 from edgekd.tasks.task import Rows, Task
 
 Load = Callable[..., Task]
+
+_NOBODY = 65534
 
 
 @pytest.fixture
@@ -62,19 +63,25 @@ def numbers() -> Callable[[Rows], list[int]]:
     """Give ``numbers(rows)``: the first number of each row, in order, which tells small test samples apart."""
 
     def first_numbers(rows: Rows) -> list[int]:
-        everything: NDArray[np.generic] = rows[:]
-        return [int(row.flat[0]) for row in everything]
+        return [int(row.flat[0]) for row in rows[:]]
 
     return first_numbers
 
 
 @pytest.fixture
-def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Run the test inside its folder as somebody who is not root, to whom files can be forbidden."""
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """Give a block, inside the test's folder, that runs as somebody to whom files can be forbidden: not as root."""
     monkeypatch.chdir(tmp_path)
     tmp_path.chmod(0o777)
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(65534)
-    yield
-    os.seteuid(before)
+
+    @contextmanager
+    def as_stranger() -> Iterator[None]:
+        before = os.geteuid()
+        if before == 0:
+            os.seteuid(_NOBODY)
+        try:
+            yield
+        finally:
+            os.seteuid(before)
+
+    return as_stranger

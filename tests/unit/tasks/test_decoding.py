@@ -40,7 +40,7 @@ def test_a_colour_image_becomes_planes_of_red_green_and_blue() -> None:
         (lambda: Image.new("RGB", (1, 1), (77, 77, 77)).quantize(2), False, 77),
     ],
 )
-def test_every_mode_keeps_its_brightness(image: Callable[[], Image.Image], gray: bool, number: int) -> None:  # noqa: FBT001
+def test_every_mode_keeps_its_brightness(image: Callable[[], Image.Image], gray: bool, number: int) -> None:  # noqa: FBT001 - one of the table's columns
     """Transparency is dropped, a palette looked up, and of 16 bits the upper 8 count."""
     content = encoded(image())
 

@@ -123,7 +123,9 @@ def test_digest_changes_with_one_pixel(digits: Task) -> None:
             inputs=digits.inputs,
             labels=digits.labels,
             split_rule=SPLIT_RULE,
-            **digits.splits | {"train": train},
+            train=train,
+            validation=digits.validation,
+            test=digits.test,
         ).digest
         for train in (digits.train, changed)
     )

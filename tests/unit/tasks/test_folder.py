@@ -1,9 +1,10 @@
 """Folders of images as tasks, and what is said of folders that are none."""
 
 import io
-import os
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,41 @@ from edgekd.tasks.task import Rows, Task
 Load = Callable[..., Task]
 Draw = Callable[..., Path]
 Numbers = Callable[[Rows], list[int]]
+Stranger = Callable[[], AbstractContextManager[None]]
 
 
 def cut(path: Path) -> None:
     """Take away the second half of the file at *path*."""
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def emptied(root: Path) -> None:
+    """Leave an empty folder."""
+    shutil.rmtree(root)
+    root.mkdir()
+
+
+def text_alone(root: Path) -> None:
+    """Leave a folder with a text in it."""
+    emptied(root)
+    (root / "readme.txt").write_text("")
+
+
+def only_cats(root: Path) -> None:
+    """Leave one class."""
+    shutil.rmtree(root / "dog")
+
+
+def a_file_instead(root: Path) -> None:
+    """Put a file where the folder was."""
+    shutil.rmtree(root)
+    root.write_text("")
+
+
+def only_a_test_split(root: Path) -> None:
+    """Leave a folder with nothing but the split ``test`` in it."""
+    shutil.rmtree(root / "cat")
+    (root / "dog").rename(root / "test")
 
 
 def test_a_folder_for_each_class_is_split_by_class(pets: Path, load: Load, numbers: Numbers) -> None:
@@ -31,7 +62,7 @@ def test_a_folder_for_each_class_is_split_by_class(pets: Path, load: Load, numbe
     assert task.labels == ("cat", "dog")
     assert task.shapes == ((3, 4, 4),)
     assert {part: len(split) for part, split in task.splits.items()} == {"train": 16, "validation": 2, "test": 2}
-    assert sorted(sum(found.values(), [])) == [*range(10), *range(100, 110)]
+    assert sorted(chain.from_iterable(found.values())) == [*range(10), *range(100, 110)]
     for part, split in task.splits.items():
         assert split.targets.tolist() == [int(number >= 100) for number in found[part]]
 
@@ -97,7 +128,7 @@ def test_images_without_folders_are_unlabelled(tmp_path: Path, draw: Draw, load:
 
     assert [split.labels for split in task.splits.values()] == [None, None, None]
     assert task.labels == ("0", "1", "2")
-    with pytest.raises(ConfigError, match="give data.labels or data.classes"):
+    with pytest.raises(ConfigError, match=r"give data\.labels or data\.classes"):
         load(f"folder:{tmp_path}")
 
 
@@ -197,30 +228,30 @@ def test_a_moved_folder_is_the_same_task(pets: Path, load: Load) -> None:
 @pytest.mark.parametrize(
     ("arrange", "message"),
     [
-        (lambda root: shutil.rmtree(root), "pets: No such file or directory; expected a folder that can be read."),
-        (lambda root: (shutil.rmtree(root), root.write_text("")), "pets: is a file; expected a folder."),
-        (lambda root: (shutil.rmtree(root), root.mkdir()), "holds no image and no folder of images"),
-        (lambda root: (shutil.rmtree(root), root.mkdir(), (root / "a.txt").write_text("")), "holds no image and no"),
+        (shutil.rmtree, "pets: No such file or directory; expected a folder that can be read."),
+        (a_file_instead, "pets: is a file; expected a folder."),
+        (emptied, "holds no image and no folder of images"),
+        (text_alone, "holds no image and no folder of images"),
         (lambda root: (root / "bird").mkdir(), "bird: holds no image; every folder is a class"),
-        (lambda root: shutil.rmtree(root / "dog"), "one class only ('cat')"),
-        (lambda root: (root / "dog").rename(root / "test"), "has 'test' without 'train'; expected"),
+        (only_cats, "one class only ('cat')"),
+        (lambda root: (root / "dog").rename(root / "test"), "has 'test' beside 'cat'; expected"),
+        (
+            only_a_test_split,
+            "has 'test' without 'train';",
+        ),
         (lambda root: (root / "dog").rename(root / "train"), "has 'train' beside 'cat'; expected"),
         (lambda root: (root / "dog" / "0.png").rename(root / "0.png"), "holds images (0.png) beside the folder 'cat'"),
         (lambda root: (root / "dog").chmod(0), "dog: Permission denied; expected a folder that can be read."),
         (lambda root: (root / "dog" / "1.png").chmod(0), "1.png: Permission denied; expected a file that can be read."),
     ],
 )
-@pytest.mark.usefixtures("stranger")
 def test_a_folder_that_is_no_task_is_one_sentence(
-    pets: Path, load: Load, arrange: Callable[[Path], object], message: str
+    pets: Path, load: Load, stranger: Stranger, arrange: Callable[[Path], object], message: str
 ) -> None:
     """Missing, a file, empty, without images, of one class, half of a split, mixed, or forbidden."""
-    arranged_by = os.geteuid()
-    os.seteuid(os.getuid())
     arrange(pets)
-    os.seteuid(arranged_by)
 
-    with pytest.raises(ConfigError) as error:
+    with stranger(), pytest.raises(ConfigError) as error:
         load("folder:pets")
 
     assert message in str(error.value)
@@ -258,5 +289,5 @@ def test_equal_images_everywhere_are_refused(tmp_path: Path, draw: Draw, load: L
 
 def test_mean_and_std_of_another_number_of_channels_are_refused(pets: Path, load: Load) -> None:
     """Numbers for gray images do not fit colour ones."""
-    with pytest.raises(ConfigError, match="data.mean has 1 numbers, the data has 3 channels"):
+    with pytest.raises(ConfigError, match=r"data\.mean has 1 numbers, the data has 3 channels"):
         load(f"folder:{pets}", mean=(0.5,), std=(0.5,))

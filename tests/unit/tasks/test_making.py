@@ -60,10 +60,10 @@ def test_anything_that_changes_a_result_changes_the_digest(change: Callable[[], 
 
 def test_a_changed_number_changes_the_digest() -> None:
     """One number of one sample counts."""
-    other = split()
-    other.inputs[0][3, 1] += 1
+    rows = split().inputs[0][:].copy()
+    rows[3, 1] += 1
 
-    assert made(validation=other).digest != made().digest
+    assert made(validation=Split(inputs=(rows,), labels=split().labels)).digest != made().digest
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,9 @@ def test_data_that_does_not_fit_is_one_sentence(changes: dict[str, Any], message
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
 def test_a_number_that_is_none_is_refused_by_its_sample(number: float) -> None:
     """NaN in data would become NaN in every weight."""
-    broken = split()
-    broken.inputs[0][2, 1] = number
+    rows = split().inputs[0][:].copy()
+    rows[2, 1] = number
+    broken = Split(inputs=(rows,), labels=split().labels)
 
     with pytest.raises(ConfigError, match="small: train: input: sample 2 holds NaN or an infinite number"):
         made(train=broken)

@@ -51,7 +51,7 @@ def test_an_object_or_a_function_gives_the_task(mine: str, load: Load, name: str
     [
         ("nothing", "is int; expected an edgekd Task, or a function"),
         ("window", "has no 'window'; did you mean 'windows'?"),
-        ("broken", r"mine\.py, line 18: ZeroDivisionError: division by zero\."),
+        ("broken", r"mine\.py, line 17: ZeroDivisionError: division by zero\."),
         ("asks", "TypeError: asks\\(\\) missing 1 required positional argument"),
     ],
 )

@@ -37,7 +37,7 @@ def test_data_without_labels_takes_its_classes_from_the_settings() -> None:
 
     assert classes_named((), folder(classes=2), where="x") == ("0", "1")
     assert classes_numbered(nothing, folder(labels=("n", "y")), where="x") == ("n", "y")
-    with pytest.raises(ConfigError, match="give data.labels or data.classes"):
+    with pytest.raises(ConfigError, match=r"give data\.labels or data\.classes"):
         classes_named((), folder(), where="x")
 
 

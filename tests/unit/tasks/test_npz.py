@@ -1,6 +1,7 @@
 """NumPy archives as tasks: their keys, shapes and types, and what is said of the others."""
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def test_samples_are_split_with_their_labels(
     task = load(archive({"x": samples(), "y": np.arange(20) % 2}, compressed=compressed))
 
     found = {part: numbers(split.inputs[0]) for part, split in task.splits.items()}
-    assert sorted(sum(found.values(), [])) == list(range(20))
+    assert sorted(chain.from_iterable(found.values())) == list(range(20))
     assert {part: len(rows) for part, rows in found.items()} == {"train": 16, "validation": 2, "test": 2}
     for part, split in task.splits.items():
         assert split.targets.tolist() == [number % 2 for number in found[part]]
@@ -90,7 +91,7 @@ def test_samples_without_labels_are_unlabelled_in_every_part(archive: Callable[.
 
     assert [split.labels for split in task.splits.values()] == [None, None, None]
     assert task.labels == ("rest", "walk")
-    with pytest.raises(ConfigError, match="give data.labels or data.classes"):
+    with pytest.raises(ConfigError, match=r"give data\.labels or data\.classes"):
         load(spec)
 
 
@@ -152,9 +153,9 @@ def test_channels_that_move_forward_keep_their_numbers(archive: Callable[..., st
     [
         ({"a": samples()}, "'a': unknown array; expected one of 'x'"),
         ({"x": samples(), "y_trian": np.zeros(3)}, "'y_trian': unknown array; did you mean 'y_train'?"),
-        ({"y": np.zeros(3, dtype=int)}, "no x and y, or x_train and y_train"),
-        ({"x": samples(), "x_train": samples()}, "no x and y, or x_train and y_train"),
-        ({"x_test": samples()}, "no x and y, or x_train and y_train"),
+        ({"y": np.zeros(3, dtype=int)}, "expected x and y, or x_train and y_train"),
+        ({"x": samples(), "x_train": samples()}, "expected x and y, or x_train and y_train"),
+        ({"x_test": samples()}, "expected x and y, or x_train and y_train"),
         ({"x": samples(), "y": np.arange(19) % 2}, "y has the shape (19,), x (20, 2); expected as many rows"),
         ({"x": samples(), "y": np.arange(20) % 2 + 0.5}, "y: float64 of shape (20,); expected class numbers"),
         ({"x": samples(), "y": np.eye(20, dtype=int)}, "y: int64 of shape (20, 20); expected class numbers"),
@@ -178,7 +179,7 @@ def test_channels_that_move_forward_keep_their_numbers(archive: Callable[..., st
             "rows of x_val have the shape",
         ),
         ({"x_train:a": samples(), "x_val:b": samples()}, "validation has the inputs ['b']; train has ['a']."),
-        ({"x": samples(), "y_test": np.arange(20) % 2}, "y_test: labels of samples that are not there"),
+        ({"x_train": samples(), "y_test": np.arange(20) % 2}, "y_test: labels of samples that are not there"),
     ],
 )
 def test_an_archive_that_is_no_task_is_one_sentence(

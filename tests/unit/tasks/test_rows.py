@@ -76,7 +76,7 @@ def test_a_row_that_is_not_there_is_an_index_error(rows: RowFile, index: int) ->
 def test_a_boolean_mask_is_refused(rows: RowFile) -> None:
     """It would be read as the rows 0 and 1."""
     with pytest.raises(TypeError, match="got bool"):
-        rows[np.ones(20, dtype=bool)]  # type: ignore[index]
+        rows[np.ones(20, dtype=bool)]
 
 
 def test_rows_placed_one_by_one_are_those_appended(tmp_path: Path, array: NDArray[np.int16]) -> None:

@@ -1,6 +1,5 @@
 """A task small enough to train on in milliseconds."""
 
-
 import numpy as np
 import pytest
 

@@ -1,5 +1,7 @@
 """Batches: which samples a step sees, and how, depends on the seed and the step alone."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -15,22 +17,23 @@ from edgekd.tasks.preprocessing import Preprocessing, normalize
 from edgekd.tasks.task import Input, Split, Task
 from edgekd.train.batches import Batch, Batches, training_batches
 from edgekd.train.distributed import World
+from edgekd.train.draws import mixed_seed
 from edgekd.train.mixing import PARTNERS
 from edgekd.train.training import Training
 
-EVERYTHING = {"crop": 2, "flip": True, "brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
-MIXES = ({}, {"mixup": 0.3}, {"cutmix": 1.0}, {"mixup": 0.3, "cutmix": 1.0})
+EVERYTHING: dict[str, Any] = {"crop": 2, "flip": True, "brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
+MIXES: tuple[dict[str, Any], ...] = ({}, {"mixup": 0.3}, {"cutmix": 1.0}, {"mixup": 0.3, "cutmix": 1.0})
 
 
-def numbered(count: int, batch_size: int, *, seed: int = 0, epochs: int = 2, augmented: bool = False) -> Batches:
+def numbered(count: int, batch_size: int, *, seed: int = 0, epochs: int = 2) -> Batches:
     """Return batches of images whose pixels are all their own number, labelled with that number."""
     numbers = np.arange(count)
     images = np.broadcast_to(numbers.astype(np.uint8).reshape(-1, 1, 1, 1), (count, 1, 2, 2)).copy()
-    training = Training(epochs=epochs, lr=1.0, batch_size=batch_size, **({} if augmented else STILL))
+    training = Training(epochs=epochs, lr=1.0, batch_size=batch_size, **STILL)
     return Batches(task=image_task(images, numbers, classes=max(2, count)), training=training, seed=seed)
 
 
-def varied(*, world: World | None = None, batch_size: int = 8, **settings: float) -> Batches:
+def varied(*, world: World | None = None, batch_size: int = 8, **settings: Any) -> Batches:  # noqa: ANN401 - as many kinds as settings
     """Return batches of 24 random colour images with everything on that changes an image."""
     training = Training(epochs=2, lr=1.0, batch_size=batch_size, **EVERYTHING, **settings)
     return Batches(task=random_task(24, 3, 7, 6), training=training, seed=3, world=world or World())
@@ -89,7 +92,7 @@ def test_labels_and_places_stay_with_their_images() -> None:
 
 
 @pytest.mark.parametrize("mix", MIXES, ids=str)
-def test_a_sample_looks_the_same_whatever_batch_it_is_in(mix: dict[str, float]) -> None:
+def test_a_sample_looks_the_same_whatever_batch_it_is_in(mix: dict[str, Any]) -> None:
     """In batches of 8, 4 or 24, in one step or asked for alone, with its partner: bit for bit."""
     expected = looks(*epoch_of(varied(**mix)))
 
@@ -102,7 +105,7 @@ def test_a_sample_looks_the_same_whatever_batch_it_is_in(mix: dict[str, float]) 
 
 @pytest.mark.parametrize("mix", MIXES, ids=str)
 @pytest.mark.parametrize("size", [2, 4])
-def test_processes_share_the_batches_of_one(mix: dict[str, float], size: int) -> None:
+def test_processes_share_the_batches_of_one(mix: dict[str, Any], size: int) -> None:
     """The parts of all, in the order of ranks, are the batch that one process would see."""
     whole = varied(**mix).batch(4)
 
@@ -163,7 +166,7 @@ def test_partners_are_the_samples_in_another_order_and_look_as_they_do_themselve
 
 
 def test_what_the_layers_draw_has_a_seed_of_its_own_in_each_step_and_process() -> None:
-    """Different for every step, process and seed, always the same for one, and none of an epoch's order or partners'."""
+    """Different for every step, process and seed, and always the same for one."""
     seeds = [
         Batches(
             task=numbered(8, 4).task, training=numbered(8, 4).training, seed=seed, world=World(rank=rank, size=2)
@@ -178,11 +181,12 @@ def test_what_the_layers_draw_has_a_seed_of_its_own_in_each_step_and_process() -
 
 
 def test_no_layer_draws_from_the_seed_of_an_order() -> None:
-    """Neither an epoch's nor its partners', for as many steps and epochs as the settings allow."""
-    from edgekd.train.batches import _LAYERS  # noqa: PLC0415, PLC2701 - where the three ranges lie is the law
+    """Neither an epoch's nor its partners', for as many steps and epochs as anyone would look at."""
+    batches = numbered(8, 4)
+    of_layers = {batches.layer_seed(step) for step in range(1000)}
+    of_orders = {mixed_seed(0, start + epoch) for start in (0, PARTNERS) for epoch in range(1000)}
 
-    assert 1_000_000 < PARTNERS
-    assert PARTNERS + 1_000_000 < _LAYERS
+    assert not of_layers & of_orders
 
 
 def test_the_callers_random_state_stays() -> None:
@@ -224,7 +228,7 @@ def test_a_batch_that_processes_and_parts_do_not_divide_is_refused(task: Task) -
     """8 by 3 processes of 2 parts."""
     training = Training(epochs=1, lr=1.0, batch_size=8, accumulate=2)
 
-    with pytest.raises(ConfigError, match="batch_size: 8 cannot be shared equally by 3 processes in 2 parts.*of 6"):
+    with pytest.raises(ConfigError, match=r"batch_size: 8 cannot be shared equally by 3 processes in 2 parts.*of 6"):
         training_batches(task, training, seed=0, world=World(size=3))
 
 

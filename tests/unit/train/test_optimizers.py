@@ -12,7 +12,9 @@ from edgekd.train.training import Training
 LR, MOMENTUM, DECAY = 0.1, 0.8, 0.05
 
 
-def by_hand(name: str, gradients: list[NDArray[np.float64]], start: NDArray[np.float64], decay: float) -> NDArray[np.float64]:
+def by_hand(
+    name: str, gradients: list[NDArray[np.float64]], start: NDArray[np.float64], decay: float
+) -> NDArray[np.float64]:
     """Return the weight after *gradients*, by the formulas of the papers, one after the other."""
     weight, first, second = start.copy(), np.zeros_like(start), np.zeros_like(start)
     for step, slope in enumerate(gradients, start=1):
@@ -101,7 +103,9 @@ def test_frozen_parameters_are_in_no_group() -> None:
     groups = optimizer_of(module, Training(epochs=1, lr=1.0)).param_groups
 
     assert [group["weight_decay"] for group in groups] == [0.0]
-    assert [id(parameter) for parameter in groups[0]["params"]] == [id(parameter) for parameter in module[1].parameters()]
+    assert [id(parameter) for parameter in groups[0]["params"]] == [
+        id(parameter) for parameter in module[1].parameters()
+    ]
 
 
 def test_a_shared_tensor_is_trained_once_under_its_first_name() -> None:

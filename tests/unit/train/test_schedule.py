@@ -1,15 +1,24 @@
 """Schedules: values by hand, bounds everywhere."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekd.train.schedule import SCHEDULES, cosine, one_cycle
+from edgekd.train.fit import SCHEDULES
+from edgekd.train.schedule import ScheduleName, cosine, one_cycle, stepwise
+from edgekd.train.training import Training
 
 steps = st.integers(1, 500)
 warmups = st.floats(0, 1)
+
+
+def factor_of(name: ScheduleName, steps: int, warmup: float) -> Callable[[int], float]:
+    """Return the schedule *name* as a training makes it."""
+    training = Training(epochs=1, lr=1.0, schedule=name, warmup=warmup, milestones=(1.0, 1.0))
+    return SCHEDULES[name](training, steps)
 
 
 def test_cosine_without_warmup_starts_at_the_peak_and_falls_along_half_a_cosine() -> None:
@@ -34,21 +43,36 @@ def test_one_cycle_rises_from_a_25th_of_the_peak() -> None:
     assert [schedule(step) for step in range(7)] == pytest.approx([0.28, 0.52, 0.76, 1, 0.75, 0.25, 0])
 
 
+def test_steps_go_down_at_their_milestones() -> None:
+    """A warm-up of 2 of 10 climbs in thirds; from step 5 on a tenth, from step 8 on a hundredth, in any order."""
+    schedule = stepwise(10, 0.2, milestones=(0.75, 0.5), gamma=0.1)
+
+    expected = [1 / 3, 2 / 3, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01]
+    assert [schedule(step) for step in range(10)] == pytest.approx(expected)
+
+
+def test_a_training_chooses_schedule_milestones_and_gamma() -> None:
+    """At half of 4 steps the rate becomes a half."""
+    training = Training(epochs=1, lr=1.0, schedule="step", warmup=0.0, milestones=(0.5,), gamma=0.5)
+
+    assert [SCHEDULES["step"](training, 4)(step) for step in range(4)] == [1, 1, 0.5, 0.5]
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 @given(steps=steps, warmup=warmups)
-def test_every_step_moves_the_weights_and_none_is_above_the_peak(name: str, steps: int, warmup: float) -> None:
-    """The factor of each step is above 0 and at most 1; after the last step of a fall it is 0."""
-    schedule = SCHEDULES[name](steps, warmup)
+def test_every_step_moves_the_weights_and_none_is_above_the_peak(name: ScheduleName, steps: int, warmup: float) -> None:
+    """The factor of each step is above 0 and at most 1; after the last step of a cosine it is 0."""
+    schedule = factor_of(name, steps, warmup)
 
     assert all(0 < schedule(step) <= 1 for step in range(steps))
-    assert round(warmup * steps) == steps or schedule(steps) == pytest.approx(0, abs=1e-12)
+    assert name == "step" or round(warmup * steps) == steps or schedule(steps) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 @given(steps=steps, warmup=warmups)
-def test_a_schedule_has_one_peak(name: str, steps: int, warmup: float) -> None:
+def test_a_schedule_has_one_peak(name: ScheduleName, steps: int, warmup: float) -> None:
     """It rises in the warm-up and never after it."""
-    factors = [SCHEDULES[name](steps, warmup)(step) for step in range(steps)]
+    factors = [factor_of(name, steps, warmup)(step) for step in range(steps)]
     peak = round(warmup * steps)
 
     assert factors[: peak + 1] == sorted(factors[: peak + 1])
