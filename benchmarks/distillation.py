@@ -120,11 +120,10 @@ def one_run(job: str, seed: int, task: Task, arguments: argparse.Namespace) -> d
         given = Teach(given=(str(arguments.teacher),), epochs=0)
         teacher = teach.run(given, {}, folder / "teacher", env)
         began = time.monotonic()
-        if job == "labels":
-            settings: Teach | Distill = Teach(**origin)
+        settings = Teach(**origin) if job == "labels" else Distill(**origin, **JOBS[job])
+        if isinstance(settings, Teach):
             teach.run(settings, {}, folder, env)
         else:
-            settings = Distill(**origin, **JOBS[job])
             distill.run(settings, {"teacher": folder / "teacher"}, folder, env)
         seconds = time.monotonic() - began
         _, student = load_network(folder)

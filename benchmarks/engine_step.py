@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ from edgekd.train.training import Training
 STEPS = 12
 ROUNDS = 9
 SEED = 0
+HALF = 0.5
 
 Block = Callable[[], list[float]]
 """Runs some steps and returns the milliseconds of each."""
@@ -71,7 +74,7 @@ def main() -> None:
             "threads": arguments.threads,
             "batch_size": TRAINING["batch_size"],
             "samples_ms": measured,
-            "median_ms": {name: statistics.median(sum(rounds, [])) for name, rounds in measured.items()},
+            "median_ms": {name: statistics.median(chain(*rounds)) for name, rounds in measured.items()},
             "ratio_to_supervised": ratios,
         },
         promises(measured),
@@ -115,7 +118,7 @@ def blocks_of(task: Task, arguments: argparse.Namespace, folder: Path) -> dict[s
     plain = Guidance(epochs=1, **TRAINING, **JOBS["soft-targets"])
     teacher = OnnxTeacher(graph, "benchmark", (), threads=arguments.threads)
     blocks["soft-targets, no cache"] = guided(student, teacher, plain, None, batches, folder)
-    blocks["image pipeline"] = lambda: timed(lambda step: batches.batch(step))
+    blocks["image pipeline"] = lambda: timed(batches.batch)
     blocks["forward and backward"] = forward_and_backward(student, batches)
     return blocks
 
@@ -155,17 +158,15 @@ def engine(objective: Callable[[], nn.Module], batches: Batches, folder: Path) -
             raise Enough
 
     run = Run(name="step", progress=SilentProgress(), checkpoint=folder / "never", observe=observe)
-    try:
+    with suppress(Enough):
         fit(objective(), batches, run)
-    except Enough:
-        pass
     (folder / "never").unlink(missing_ok=True)
-    return [1e3 * (after - before) for before, after in zip(ends[:-1], ends[1:], strict=True)]
+    return [1e3 * (after - before) for before, after in pairwise(ends)]
 
 
 def by_hand(network: nn.Module, task: Task, training: Training) -> list[float]:
     """Return the milliseconds of the same step as anybody would write it."""
-    network.train().to(memory_format=torch.channels_last)
+    network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(
         network.parameters(), lr=training.lr, momentum=0.9, nesterov=True, weight_decay=training.weight_decay
     )
@@ -178,15 +179,17 @@ def by_hand(network: nn.Module, task: Task, training: Training) -> list[float]:
         x = (torch.from_numpy(images[chosen.numpy()]).float() / 255 - mean) / std
         x = F.pad(x, (4, 4, 4, 4), mode="reflect")
         corners = torch.randint(0, 9, (len(x), 2)).tolist()
-        x = torch.stack([image[:, top : top + 32, left : left + 32] for image, (top, left) in zip(x, corners)])
-        x = torch.where(torch.rand(len(x), 1, 1, 1) < 0.5, x.flip(3), x)
+        x = torch.stack(
+            [image[:, top : top + 32, left : left + 32] for image, (top, left) in zip(x, corners, strict=True)]
+        )
+        x = torch.where(torch.rand(len(x), 1, 1, 1) < HALF, x.flip(3), x)
         loss = F.cross_entropy(network(x.contiguous(memory_format=torch.channels_last)), labels[chosen])
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         float(loss)
         ends.append(time.perf_counter())
-    return [1e3 * (after - before) for before, after in zip(ends[:-1], ends[1:], strict=True)]
+    return [1e3 * (after - before) for before, after in pairwise(ends)]
 
 
 def forward_and_backward(network: nn.Module, batches: Batches) -> Block:
@@ -195,7 +198,7 @@ def forward_and_backward(network: nn.Module, batches: Batches) -> Block:
     objective = Supervised(network)
 
     def step(_step: int) -> None:
-        network.train().to(memory_format=torch.channels_last)
+        network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         network.zero_grad(set_to_none=True)
         objective(batch).backward()
 

@@ -25,7 +25,7 @@ HELD_OUT = 500
 CHUNK = 256
 SEED = 0
 
-TASK = '''
+TASK = """
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,7 @@ def task():
         validation=split("validation", {held_out}),
         test=split("test", {held_out}),
     )
-'''
+"""
 
 SETTINGS = (
     "distill.arguments.width=8",

@@ -1,4 +1,4 @@
-"""What a teacher said of every sample in every epoch: computed once, kept on disk, shared by stages, targets and runs."""
+"""What a teacher said of every sample in every epoch: computed once, kept on disk, shared by stages and runs."""
 
 import os
 from pathlib import Path

@@ -58,7 +58,7 @@ class Packing(msgspec.Struct, frozen=True, kw_only=True):
         """Return for each of *rows* (n, row_bytes) whether it is as it was packed; rows of zeros are not."""
         sums = np.ascontiguousarray(rows[:, :_CHECKSUM_BYTES]).view("<u4")[:, 0]
         found = np.array([zlib.crc32(row[_CHECKSUM_BYTES:].tobytes()) for row in rows], dtype=np.uint32)
-        return np.equal(found, sums)
+        return np.asarray(found == sums, dtype=np.bool_)
 
     def unpack(self, rows: NDArray[np.uint8]) -> Tensor:
         """Return logits (n, classes), float32, whose largest is 0, of sound *rows* (n, row_bytes)."""

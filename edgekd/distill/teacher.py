@@ -1,4 +1,4 @@
-"""Who teaches: a network of ours, or an ONNX file as a black box. Both give logits, and tensors from inside where asked."""
+"""Who teaches: a network of ours, or an ONNX file as a black box. Both give logits, and what is inside where asked."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Final, Protocol
 
 import msgspec
 import onnx
-import onnxruntime as ort
 import torch
 from onnx import ModelProto
 from torch import Tensor, nn
@@ -92,7 +91,7 @@ def load_teacher(folder: Path, *, taps: Sequence[str] = ()) -> Teacher:
 
 
 def with_outputs(model: ModelProto, values: Sequence[str]) -> ModelProto:
-    """Return a copy of *model* that also gives *values* of its graph; ConfigError with near names for one it has not."""
+    """Return a copy of *model* that also gives *values* of its graph; ConfigError with near names for another."""
     known = [name for node in model.graph.node for name in node.output if name]
     copied = ModelProto()
     copied.CopyFrom(model)

@@ -65,13 +65,14 @@ def _cause(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what torch's exporter says about itself: absent torchvision, and its own deprecated calls."""
+    """Silence what torch's exporter says about itself: absent torchvision, its deprecated calls, one batch twice."""
     logger = logging.getLogger(_NOISY_LOGGER)
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning, message=r".*LeafSpec.*")
+            warnings.filterwarnings("ignore", category=UserWarning, message=r".*axis name: batch will not be used.*")
             yield
     finally:
         logger.setLevel(level)

@@ -49,8 +49,9 @@ def fitted(model: ModelProto, shapes: Mapping[str, tuple[int, ...]], *, where: s
         fits = len(dims) == len(shape) and all(a in (0, b) for a, b in zip(dims, shape, strict=True))
         if kind.elem_type != TensorProto.FLOAT or not fits:
             type_name = TensorProto.DataType.Name(kind.elem_type).lower()
+            taken = ", ".join(str(size or "?") for size in dims)
             message = (
-                f"{where}: input '{value.name}' takes {type_name} of shape (batch, {', '.join(str(d or '?') for d in dims)}); "
+                f"{where}: input '{value.name}' takes {type_name} of shape (batch, {taken}); "
                 f"the data gives float32 of shape (batch, {', '.join(map(str, shape))})."
             )
             raise ConfigError(message)
@@ -112,7 +113,10 @@ def _at_opset(model: ModelProto, opset: int) -> ModelProto:
     try:
         return version_converter.convert_version(model, opset)
     except Exception as error:  # the converter raises whatever its C++ does
-        message = f"teach.given: a teacher at opset {_opset(model)} cannot be brought to {opset} ({error}); export all at one opset."
+        message = (
+            f"teach.given: a teacher at opset {_opset(model)} cannot be brought to {opset} ({error}); "
+            "export all at one opset."
+        )
         raise ConfigError(message) from error
 
 

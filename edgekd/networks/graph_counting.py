@@ -83,7 +83,9 @@ def _einsum(node: NodeProto, read: _Operands, _written: _Shape) -> int:
     if len(terms) != 2 or "." in equation:  # noqa: PLR2004 - a product has two
         message = f"multiply-accumulates: node '{node.name}' (Einsum): '{equation}' is not counted."
         raise ConfigError(message)
-    sizes = {index: size for term, shape in zip(terms, read, strict=True) for index, size in zip(term, shape, strict=True)}
+    sizes = {
+        index: size for term, shape in zip(terms, read, strict=True) for index, size in zip(term, shape, strict=True)
+    }
     return int(np.prod(list(sizes.values())))
 
 

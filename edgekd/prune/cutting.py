@@ -40,8 +40,8 @@ def prune(
 ) -> tuple[Cut, ...]:
     """Remove channels from *module* in place and return what each group lost.
 
-    *example* is a batch of real inputs, each (batch, ...). Raises StageError unless the cut module answers as the whole one
-    does with the same channels set to zero: groups that were found wrong show here, before any training.
+    *example* is a batch of real inputs, each (batch, ...). Raises StageError unless the cut module answers as the
+    whole one does with the same channels set to zero: groups that were found wrong show here, before any training.
     """
     groups = channel_groups(module, example)
     selection = select(

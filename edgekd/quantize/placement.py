@@ -77,11 +77,13 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 
     *readers*: for each activation the names of the nodes that read it quantized. *scale_of*: the value whose
     scale an activation shares (itself, but for the outputs of passing operators). *weights*: by node name.
+    *outputs* are those of the graph's outputs that are given rounded: what an integer kernel writes, and reads again.
     """
 
     readers: Mapping[str, tuple[str, ...]]
     scale_of: Mapping[str, str]
     weights: Mapping[str, Weight]
+    outputs: frozenset[str]
     symmetric: bool
     integer_bias: bool
     dedicated: bool
@@ -105,6 +107,7 @@ def place(graph: GraphProto, placement: Placement) -> Places:
         readers=MappingProxyType(chosen),
         scale_of=MappingProxyType({v: _scale_source(v, placement, producers, chosen) for v in chosen}),
         weights=MappingProxyType(weights),
+        outputs=frozenset() if placement.dedicated else frozenset(o.name for o in graph.output if o.name in chosen),
         symmetric=placement.symmetric,
         integer_bias=placement.integer_bias,
         dedicated=placement.dedicated,
@@ -136,16 +139,23 @@ def _all_edges(
     producers: Mapping[str, NodeProto],
     readers: Mapping[str, list[NodeProto]],
 ) -> dict[str, tuple[str, ...]]:
-    """Return every activation that an integer kernel takes or gives, with all its readers."""
+    """Return every activation that an integer kernel takes or gives, with all its readers.
+
+    An output of the graph that nothing reads stays real, but for a convolution's: its kernel has no real output.
+    """
     chosen: dict[str, tuple[str, ...]] = {}
+    outputs = {output.name for output in graph.output}
     for value, nodes in readers.items():
-        if _folds(value, nodes, placement, producers):
+        if value not in outputs and _folds(value, nodes, placement, producers):
             continue
         integer_reader = any(_is_integer(node, placement, weights) for node in nodes)
         if integer_reader or _is_integer(_origin(value, placement, producers), placement, weights):
             chosen[value] = tuple(dict.fromkeys(node.name for node in nodes))
-    outputs = {output.name for output in graph.output}
-    return {value: names for value, names in chosen.items() if value not in outputs}
+    for value in outputs - chosen.keys():
+        origin = _origin(value, placement, producers)
+        if origin is not None and origin.op_type == "Conv" and origin.name in weights:
+            chosen[value] = ()
+    return chosen
 
 
 def _folds(value: str, nodes: list[NodeProto], placement: Placement, producers: Mapping[str, NodeProto]) -> bool:

@@ -56,13 +56,20 @@ class _Writer:
             rewired.input[1] = self._dequantized(weight.name, levels.numpy(), scales.numpy(), weight.axis)
             if weight.bias is not None and self._places.integer_bias:
                 rewired.input[2] = self._bias(node.name, weight, scales)
+        rounded = [value for value in node.output if value in self._places.outputs]
+        for position, value in enumerate(node.output):
+            rewired.output[position] = _before(value) if value in rounded else value
         self.nodes.append(rewired)
+        for value in rounded:
+            self._activation(value, "")
 
     def _activation(self, value: str, reader: str) -> str:
         """Return what *reader* reads instead of *value*: the end of its own Q/DQ pair or of the common one."""
         own = self._places.dedicated and len(self._places.readers[value]) > 1
         name = f"{value}_for_{reader}" if own else value
-        if f"{name}_dq" not in self._written:
+        is_output = value in self._places.outputs
+        end = value if is_output else f"{name}_dq"
+        if end not in self._written:
             grid = self._grids[value]
             scale = np.array(grid.scale, dtype=np.float32)
             zero_point = np.array(grid.zero_point, dtype=np.int8)
@@ -70,9 +77,10 @@ class _Writer:
                 self._constant(f"{self._places.scale_of[value]}_scale", scale),
                 self._constant(f"zero_point_{grid.zero_point}", zero_point),
             ]
-            self._write(helper.make_node("QuantizeLinear", [value, *constants], [f"{name}_q"]))
-            self._write(helper.make_node("DequantizeLinear", [f"{name}_q", *constants], [f"{name}_dq"]))
-        return f"{name}_dq"
+            source = _before(value) if is_output else value
+            self._write(helper.make_node("QuantizeLinear", [source, *constants], [f"{name}_q"]))
+            self._write(helper.make_node("DequantizeLinear", [f"{name}_q", *constants], [end]))
+        return end
 
     def _bias(self, node: str, weight: Weight, scales: torch.Tensor) -> str:
         """Return the dequantized int32 bias of *node*, whose step is input scale times weight scale."""
@@ -101,6 +109,11 @@ class _Writer:
             contiguous = np.ascontiguousarray(array).reshape(array.shape)
             self.constants[name] = numpy_helper.from_array(contiguous, name)
         return name
+
+
+def _before(value: str) -> str:
+    """Return the name of an output of the graph before it is rounded."""
+    return f"{value}_real"
 
 
 def _tensor(array: NDArray[Any]) -> torch.Tensor:

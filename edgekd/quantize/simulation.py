@@ -54,7 +54,9 @@ class SimulatedGraph(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Return the graph's output for *inputs*, in the graph's order; a tuple where it has several."""
         values = self.values(*inputs)
-        outputs = tuple(values[name] for name in self._outputs)
+        outputs = tuple(
+            self._rounded(name, values[name]) if name in self.places.outputs else values[name] for name in self._outputs
+        )
         return outputs if len(outputs) > 1 else outputs[0]
 
     def values(self, *inputs: Tensor) -> dict[str, Tensor]:
@@ -90,10 +92,15 @@ class SimulatedGraph(nn.Module):
         if self.grids is None or node.name not in self.places.readers.get(name, ()):
             return values[name]
         if name not in rounded:
-            grid = self.grids[name]
-            scale = torch.tensor(grid.scale, dtype=torch.float32)
-            rounded[name] = fake_quantize(values[name], scale, grid.zero_point, LOW, HIGH)
+            rounded[name] = self._rounded(name, values[name])
         return rounded[name]
+
+    def _rounded(self, name: str, value: Tensor) -> Tensor:
+        """Return the activation *name* rounded to its grid; as it is in the float graph."""
+        if self.grids is None:
+            return value
+        grid = self.grids[name]
+        return fake_quantize(value, torch.tensor(grid.scale, dtype=torch.float32), grid.zero_point, LOW, HIGH)
 
     def _weights(self, weight: Weight, grids: Mapping[str, Grid]) -> list[Tensor | None]:
         """Return a node's rounded weights and its bias, rounded too where the runtime's is an integer."""
@@ -127,8 +134,9 @@ def _trained(places: Places) -> set[str]:
 
 
 def _point(node: NodeProto) -> str:
-    """Return the name under which *node*'s output can be tapped."""
-    return str(node.output[0]).replace(".", "_")
+    """Return the name under which *node*'s output can be tapped: its own, unless torch's modules cannot have it."""
+    name = str(node.output[0]).replace(".", "_")
+    return f"{name}_" if hasattr(nn.ModuleDict(), name) else name
 
 
 def _attributes(node: NodeProto) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from edgekd import __version__
 from edgekd.bench.host import Host, this_host
 from edgekd.pipeline import StageResult
 from edgekd.plan import Plan, plan_to_toml
-from edgekd.tasks.task import Task
 from edgekd.stages.measure import Measured
 from edgekd.stages.settings import Export
 from edgekd.targets import PrecisionName, Target, build_command, time_command, why_refused
+from edgekd.tasks.task import Task
 from edgekd.verdict import Judgement
 
 FORMAT: Final = 2

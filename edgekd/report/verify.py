@@ -78,7 +78,7 @@ def _check_manifest(path: Path, manifest: Manifest) -> None:
             message = f"{path}: '{name}' is used but not in files; make the bundle again."
             raise ConfigError(message)
     if not manifest.inputs or not manifest.outputs:
-        message = f"{path}: {len(manifest.inputs)} inputs, {len(manifest.outputs)} outputs; expected at least one of each."
+        message = f"{path}: {len(manifest.inputs)} inputs, {len(manifest.outputs)} outputs; expected both."
         raise ConfigError(message)
 
 

@@ -41,8 +41,8 @@ def check_answers(shapes: tuple[tuple[int, ...], ...], task: Task, *, where: str
     """Raise ConfigError unless the first of *shapes* (without the batch) is one logit for each class of *task*."""
     if shapes[0] != (len(task.labels),):
         message = (
-            f"{where}: answers with shape {shapes[0]}; the task '{task.name}' wants ({len(task.labels)},), one logit for "
-            "each class: pass the number of classes to the network, or take another."
+            f"{where}: answers with shape {shapes[0]}; the task '{task.name}' wants ({len(task.labels)},), one logit "
+            "for each class: pass the number of classes to the network, or take another."
         )
         raise ConfigError(message)
 

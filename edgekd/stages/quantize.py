@@ -9,6 +9,7 @@ import onnx
 import torch
 
 from edgekd.core.errors import ParityError
+from edgekd.networks.layout import GRAPH
 from edgekd.networks.session import answers, open_session
 from edgekd.quantize.calibrate import calibrated_grids
 from edgekd.quantize.fake import Grid
@@ -16,7 +17,6 @@ from edgekd.quantize.placement import PLACEMENTS, place
 from edgekd.quantize.qdq import write_qdq
 from edgekd.quantize.simulation import SimulatedGraph, trained_model
 from edgekd.stages.recovery import recover
-from edgekd.networks.layout import GRAPH
 from edgekd.stages.result import read_graph, write_graph
 from edgekd.stages.settings import Quantize
 from edgekd.stages.stage import Env, Inputs, Record

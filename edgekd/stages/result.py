@@ -74,12 +74,12 @@ def ensure_same_answers(out: Path, task: Task) -> None:
         difference = float(np.abs(theirs - expected).max())
         bound = TOLERANCE * max(1.0, float(np.abs(expected).max()))
         if not difference <= bound:
-            message = f"{out}: torch and ONNX Runtime differ by {difference:.2g} in '{name}'; expected at most {bound:.2g}."
+            message = f"{out}: torch and ONNX Runtime differ by {difference:.2g} in '{name}'; expected {bound:.2g}."
             raise ParityError(message)
 
 
 def least_accuracy(task: Task) -> float:
-    """Return what a network must exceed on validation data to be better than one that always names the commonest class."""
+    """Return what a network must exceed on validation data to beat one that always names the commonest class."""
     guess = float(np.bincount(task.validation.targets).max()) / len(task.validation)
     return guess + MARGIN * (1 - guess)
 

@@ -75,7 +75,7 @@ class Origin(Protocol):
 
 
 class Recovery(Guidance, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Training after a cut. *source* teaches: the student before it was compressed, or the stage ``teach``'s teacher."""
+    """Training after a cut. *source* teaches: the student before it was compressed, or the teacher of ``teach``."""
 
     source: Literal["uncompressed", "teacher"] = "uncompressed"
 
@@ -120,7 +120,7 @@ class Teach(Settings, Training, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Distill(Settings, Guidance, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Train the student with the teacher. An empty *factory* leaves the stage out: the teacher itself is compressed.
+    """Train the student with the teacher. An empty *factory* leaves the stage out: the teacher is compressed itself.
 
     See ``Origin``.
     """

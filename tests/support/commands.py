@@ -1,13 +1,18 @@
 """Command lines for tests that run edgekd from the outside, with networks small enough for a test."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import pytest
+
+from edgekd.cli.main import main
 
 TINY: tuple[str, ...] = (
     "teach.arguments.width=8",
@@ -26,6 +31,44 @@ TINY: tuple[str, ...] = (
 )
 
 
+_PROCESSES: Final = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["commands", "warm"])
+
+
+class Done(NamedTuple):
+    """How a command ended: its exit code, and what it wrote to both streams."""
+
+    code: int | None
+    out: str
+    said: str
+
+
+def edgekd(*arguments: str | Path, cwd: Path | None = None) -> Done:
+    """Run the command line in a process of its own, forked from one that has loaded the heavy libraries already."""
+    with tempfile.TemporaryDirectory() as folder:
+        streams = [Path(folder) / name for name in ("stdout", "stderr")]
+        process = _PROCESSES.Process(target=_run, args=([*map(str, arguments)], cwd or Path.cwd(), *streams))
+        process.start()
+        process.join()
+        code, (out, said) = process.exitcode, (stream.read_text() for stream in streams)
+        process.close()
+    return Done(code, out, said)
+
+
+def _run(arguments: list[str], cwd: Path, out: Path, said: Path) -> None:
+    """Be the command: its arguments, its folder, its streams."""
+    for number, stream in enumerate((Path(os.devnull), out, said)):
+        os.dup2(os.open(stream, os.O_RDWR | os.O_CREAT), number)
+    os.chdir(cwd)
+    sys.argv = ["edgekd", *arguments]
+    main()
+
+
+def sets(*assignments: str) -> list[str]:
+    """Return *assignments* as ``--set`` options."""
+    return [part for assignment in assignments for part in ("--set", assignment)]
+
+
 def edgekd_command(*arguments: str) -> list[str]:
     """Return the command line of edgekd with the interpreter that runs the tests."""
     return [sys.executable, "-m", "edgekd.cli.main", *arguments]
@@ -33,8 +76,7 @@ def edgekd_command(*arguments: str) -> list[str]:
 
 def compress_command(target: str, *, out: Path, store: Path, settings: tuple[str, ...] = TINY) -> list[str]:
     """Return the command line of one tiny compression."""
-    assignments = [part for setting in settings for part in ("--set", setting)]
-    return edgekd_command("compress", "--target", target, "--out", str(out), "--store", str(store), *assignments)
+    return edgekd_command("compress", "--target", target, "--out", str(out), "--store", str(store), *sets(*settings))
 
 
 def model_bytes(bundle: Path) -> Mapping[str, bytes]:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from several import both_network, both_samples
 from torch import Tensor, nn
 
 from edgekd.lowrank.cost import CostModel, positions_of
@@ -47,3 +48,12 @@ def test_counting_leaves_no_hook_behind() -> None:
     module(torch.zeros(1, 1, 4, 6))
 
     assert positions["mix"] == 12
+
+
+def test_positions_of_two_inputs_are_counted_together() -> None:
+    """12x12 pixels at stride 2 are 6x6, then 4x4; 40 numbers at stride 2 are 20, pooled to 10, then 8."""
+    positions = positions_of(both_network(), both_samples())
+
+    assert positions == {
+        "sight.0": 36, "sight.3": 16, "hearing.0": 20, "hearing.4": 8, "join": 1, "classifier": 1,
+    }  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from several import both_network, both_samples
 from torch import Tensor, nn
 
 from edgekd.core.errors import StageError
@@ -216,3 +217,55 @@ def test_a_block_larger_than_every_group_removes_nothing() -> None:
     cuts = cut(module, ratio=0.9, multiple=16)
 
     assert cuts == (Cut(group="0", before=8, after=8),)
+
+
+def test_several_inputs_and_outputs_are_proved_one_by_one() -> None:
+    """An image and a sound in, logits and features out: narrower in both branches, every output as it must be."""
+    module, inputs = both_network(), both_samples()
+    before = sum(parameter.numel() for parameter in module.parameters())
+
+    cuts = {cut.group: cut for cut in prune(module, inputs, criterion="l2", ratio=0.3, multiple=2, max_ratio=0.75)}
+
+    logits, features = module(*inputs)
+    assert (logits.shape, features.shape) == ((96, 4), (96, 16))
+    assert sum(parameter.numel() for parameter in module.parameters()) < before
+    assert any(cut.after < cut.before for name, cut in cuts.items() if name.startswith("sight"))
+    assert any(cut.after < cut.before for name, cut in cuts.items() if name.startswith("hearing"))
+
+
+def test_a_wrong_second_output_is_found() -> None:
+    """The first output is as it must be, the second reads the channels by their position: nothing is called done."""
+
+    class Wrong(nn.Module):
+        """Gives right logits, and channels weighted by their place."""
+
+        def __init__(self) -> None:
+            """Make the layers."""
+            super().__init__()
+            self.features, self.head = nn.Conv2d(1, 8, 3), nn.Conv2d(8, 3, 1)
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            """Map (batch, 1, height, width) to (batch, 3) and (batch, 1)."""
+            features = F.relu(self.features(images))
+            weights = torch.arange(1, features.shape[1] + 1).reshape(1, -1, 1, 1)
+            return self.head(features).mean((2, 3)), self.head(features * weights).sum((1, 2, 3))[:, None]
+
+    with pytest.raises(StageError, match="removing channels changed the outputs"):
+        cut(perturbed(Wrong()))
+
+
+def test_a_sequence_is_cut_like_an_image() -> None:
+    """Convolutions over time, by the same proof."""
+    module = perturbed(
+        nn.Sequential(
+            nn.Conv1d(2, 8, 5), nn.BatchNorm1d(8), nn.ReLU(), nn.Conv1d(8, 8, 3, groups=8), nn.Conv1d(8, 8, 1),
+            nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(8, 3),
+        )
+    )  # fmt: skip
+    sounds = torch.rand(4, 2, 20, generator=torch.Generator().manual_seed(3))
+
+    cuts = prune(module, (sounds,), criterion="l2", ratio=0.5, multiple=2, max_ratio=0.75)
+
+    assert [(cut.group, cut.before) for cut in cuts] == [("0", 8), ("4", 8)]
+    assert sum(cut.after for cut in cuts) == 8
+    assert module(sounds).shape == (4, 3)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from several import both_network, both_samples
 from torch import Tensor, nn
 
 from edgekd.core.errors import StageError
@@ -97,3 +98,13 @@ def test_a_network_that_cannot_run_cannot_be_traced() -> None:
     """The message holds the network's class and its own words."""
     with pytest.raises(StageError, match=r"prune: Untraceable cannot be traced: shape \(2, 1, 3, 3\) does not suit me"):
         channel_groups(Untraceable(), (torch.rand(2, 1, 3, 3),))
+
+
+def test_both_branches_of_two_inputs_have_groups_of_their_own() -> None:
+    """What ends in the second output is in none; the branches meet side by side, so neither binds the other."""
+    groups = channel_groups(both_network(), both_samples())
+
+    assert sorted(group.name for group in groups) == ["hearing.0", "hearing.4", "sight.0", "sight.3"]
+    for group in groups:
+        branches = {member.path.split(".")[0] for member in group.members} - {"join"}
+        assert len(branches) == 1
