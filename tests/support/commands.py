@@ -31,6 +31,9 @@ TINY: tuple[str, ...] = (
 )
 
 
+# What is started from here, in whatever folder, finds edgekd and these files as this process does.
+os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+
 _PROCESSES: Final = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["commands", "warm"])
 
