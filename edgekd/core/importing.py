@@ -83,7 +83,7 @@ def _module_in(path: Path, where: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickles look their module up here
     try:
-        with user_code(where), _on_path(resolved.parent):
+        with user_code(where), neighbours(resolved.parent):
             exec(compile(content, str(resolved), "exec"), module.__dict__)  # noqa: S102 - the user's own file, on request
     except BaseException:
         del sys.modules[name]
@@ -92,13 +92,30 @@ def _module_in(path: Path, where: str) -> ModuleType:
 
 
 @contextmanager
-def _on_path(folder: Path) -> Iterator[None]:
-    """Let modules beside the user's file be imported inside the block."""
+def neighbours(folder: Path) -> Iterator[None]:
+    """Let ``import x`` find ``x.py`` in *folder*, first of all, for as long as the block runs.
+
+    Modules of the same names that another user's file took from its own folder are forgotten before: they would be
+    given in place of the ones that are meant.
+    """
+    users = [module for name, module in sys.modules.items() if name.startswith(_MODULE_PREFIX)]
+    others = {Path(str(module.__file__)).parent for module in users} - {folder}
+    for name, module in tuple(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        is_foreign = file is not None and any(Path(file).is_relative_to(other) for other in others)
+        if is_foreign and not name.startswith(_MODULE_PREFIX) and _has(folder, name.partition(".")[0]):
+            del sys.modules[name]
+    importlib.invalidate_caches()
     sys.path.insert(0, str(folder))
     try:
         yield
     finally:
         sys.path.remove(str(folder))
+
+
+def _has(folder: Path, name: str) -> bool:
+    """Tell whether *folder* holds a module or a package called *name*."""
+    return (folder / f"{name}.py").is_file() or (folder / name).is_dir()
 
 
 def _place(error: BaseException) -> str:

@@ -12,7 +12,15 @@ from edgekd.prune.groups import ChannelGroup, Member
 Criterion = Callable[[ChannelGroup], Tensor]
 CriterionName = Literal["l2", "l1"]
 
-SCORED: Final = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm1d, nn.BatchNorm2d)
+SCORED: Final = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+)
 """Layers with weights for each channel; others in a group, such as a PReLU with one slope for all, say nothing."""
 
 

@@ -9,6 +9,7 @@ import torch_pruning as tp
 from torch import Tensor, nn
 
 from edgekd.core.errors import StageError
+from edgekd.networks.answer import outputs_of
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -63,9 +64,12 @@ def channel_groups(module: nn.Module, example: tuple[Tensor, ...]) -> tuple[Chan
     )
 
 
-def _forward(module: nn.Module, example: tuple[Tensor, ...]) -> Any:  # noqa: ANN401 - torch-pruning takes what comes
-    """Run *module* on the whole batch; left alone, torch-pruning tries each sample as an argument of its own first."""
-    return module(*example)
+def _forward(module: nn.Module, example: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return the outputs for the whole batch; left alone, torch-pruning tries each sample as an argument of its own first.
+
+    Each ends in an operation of its own: an output that the network reads on would look like any value inside it.
+    """
+    return tuple(output * 1 for output in outputs_of(module, example))
 
 
 def _reaches_output(group: Any) -> bool:  # noqa: ANN401 - torch-pruning has no types

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from onnx import TensorProto, helper
 
 from edgekd.bench.latency import Latency, measure_latencies, turns
+from edgekd.bench.memory import peak_memory_bytes
 
 IMAGE = np.ones((1, 4), dtype=np.float32)
 
@@ -29,6 +31,21 @@ def test_every_file_gets_all_its_samples(product: Callable[..., Path]) -> None:
     for latency in found.values():
         assert (latency.runs, latency.threads, latency.warmup_runs) == (20, 2, 3)
         assert min(latency.samples_ms) > 0
+
+
+def test_several_inputs_are_fed_in_their_order(tmp_path: Path) -> None:
+    """The first array goes to the first input: the other way round the shapes would not fit."""
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, size]) for name, size in (("z", 3), ("a", 5))]
+    node = helper.make_node("Concat", ["z", "a"], ["y"], axis=1)
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 8])
+    model = helper.make_model(
+        helper.make_graph([node], "two", inputs, [output]), opset_imports=[helper.make_opsetid("", 13)], ir_version=7
+    )
+    (tmp_path / "two.onnx").write_bytes(model.SerializeToString())
+    sample = (np.ones((1, 3), dtype=np.float32), np.ones((1, 5), dtype=np.float32))
+    found = measure_latencies({"two": tmp_path / "two.onnx"}, sample, threads=1, warmup_runs=1, runs=20)
+    assert found["two"].runs == 20
+    assert peak_memory_bytes(tmp_path / "two.onnx") >= 0
 
 
 def test_files_take_turns_in_changing_order() -> None:

@@ -152,7 +152,9 @@ def test_functions_of_a_file_are_written_out(tmp_path: Path) -> None:
         (linear(batch=4), IMAGE, "takes 4 samples at a time; export it for a free batch, or for one sample"),
     ],
 )
-def test_a_model_for_other_data_is_refused(model: ModelProto, shapes: Mapping[str, tuple[int, ...]], words: str) -> None:
+def test_a_model_for_other_data_is_refused(
+    model: ModelProto, shapes: Mapping[str, tuple[int, ...]], words: str
+) -> None:
     """Shape, type, number of inputs, order: where, what came, what was expected."""
     with pytest.raises(ConfigError, match=f"teacher.onnx: .*{words}"):
         fitted(model, shapes, where="teacher.onnx")

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from several import Both
 from torch import Tensor, nn
 
 from edgekd.core.errors import ConfigError
@@ -158,3 +159,14 @@ def test_parameters_leave_out_buffers_and_count_a_shared_tensor_once() -> None:
 
     assert count_parameters(nn.BatchNorm2d(5)) == 10
     assert count_parameters(nn.Sequential(first, second)) == 9
+
+
+def test_the_inputs_of_a_network_are_counted_together() -> None:
+    """An image and a sound by hand: kernels times the places that they are at, in both branches, and what follows.
+
+    8 channels; 12x12 pixels at stride 2 are 6x6, then 4x4; 40 numbers at stride 2 are 20, pooled to 10, then 8.
+    """
+    sight = 6 * 6 * 8 * 9 + 4 * 4 * 8 * 8 * 9
+    hearing = 20 * 8 * 2 * 5 + 8 * 8 * 8 * 3
+
+    assert count_macs(Both(), (1, 12, 12), (2, 40)) == sight + hearing + 16 * 16 + 16 * 4

@@ -96,9 +96,10 @@ def single(op_type: str, *operands: Shape, **attributes: Any) -> ModelProto:
         "single",
         [helper.make_tensor_value_info(names[0], TensorProto.FLOAT, operands[0])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in zip(names, operands, strict=True)][
-            1:
-        ],
+        [
+            numpy_helper.from_array(np.ones(shape, np.float32), name)
+            for name, shape in zip(names, operands, strict=True)
+        ][1:],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 

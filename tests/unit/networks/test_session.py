@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from edgekd.core.errors import ConfigError
-from edgekd.networks.session import Arithmetic, answers, open_session
+from edgekd.networks.session import Arithmetic, answers, every_answer, feeds_of, open_session
 
 LINEAR = nn.Linear(6, 4)
 LAYER = nn.Sequential(LINEAR, nn.ReLU())
@@ -49,6 +49,43 @@ def test_the_size_of_a_batch_does_not_matter(size: int) -> None:
     batches = [(IMAGES[start : start + size],) for start in range(0, len(IMAGES), size)]
 
     np.testing.assert_allclose(answers(session, batches), answers(session, [(IMAGES,)]), atol=1e-6)
+
+
+def two_ways(batch: int | str) -> onnx.ModelProto:
+    """Return a graph that takes b (batch, 2) before a (batch, 3) and gives a twice over before b negated."""
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["a", "a"], ["double"]), helper.make_node("Neg", ["b"], ["negative"])],
+        "two",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, size]) for name, size in (("b", 2), ("a", 3))],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, size])
+            for name, size in (("double", 3), ("negative", 2))
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+@pytest.mark.parametrize("batch", ["n", 1])
+def test_several_inputs_go_in_and_several_outputs_come_out_in_order(batch: int | str) -> None:
+    """By place, not by name; a batch that is fixed cuts all inputs alike; the first output is the answer."""
+    session = open_session(two_ways(batch))
+    b, a = IMAGES[:, :2].copy(), IMAGES[:, 2:5].copy()
+    batches = [(b[:4], a[:4]), (b[4:], a[4:])]
+
+    double, negative = every_answer(session, batches)
+
+    assert list(feeds_of(session, (b, a))) == ["b", "a"]
+    np.testing.assert_array_equal(double, 2 * a)
+    np.testing.assert_array_equal(negative, -b)
+    np.testing.assert_array_equal(answers(session, batches), double)
+
+
+def test_a_missing_input_is_a_mistake_in_the_program() -> None:
+    """Neither too few arrays nor too many are fed in silence."""
+    session = open_session(two_ways("n"))
+    for arrays in ((IMAGES,), (IMAGES, IMAGES, IMAGES)):
+        with pytest.raises(ValueError, match="zip"):
+            feeds_of(session, arrays)
 
 
 def test_a_file_its_bytes_and_the_graph_itself_open_alike(tmp_path: Path) -> None:

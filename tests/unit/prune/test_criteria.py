@@ -49,6 +49,15 @@ def test_all_weights_of_a_kernel_count() -> None:
     assert scores.tolist() == pytest.approx([3.5 / 9, 14.5 / 9])
 
 
+def test_a_convolution_over_time_counts_like_one_over_an_image() -> None:
+    """Kernels of 2: 1 + 4 and 9 + 16; each column of the next layer holds two weights: 1 + 1 and 4 + 0."""
+    network = nn.Sequential(filled(nn.Conv1d(1, 2, 2), [1, 2, 3, 4]), filled(nn.Conv1d(2, 2, 1), [1, 2, 1, 0]))
+
+    scores = group_l2(only_group(network, torch.rand(2, 1, 5)))
+
+    assert scores.tolist() == pytest.approx([3.5 / 9, 14.5 / 9])
+
+
 def test_a_flattened_channel_counts_all_its_pixels() -> None:
     """A channel of two pixels owns two columns of the classifier: 1 + 4 and 9 + 0, beside kernels of 1 and 1."""
     network = nn.Sequential(filled(nn.Conv2d(1, 2, 1), [1, 1]), nn.Flatten(), filled(nn.Linear(4, 1), [1, 2, 3, 0]))
