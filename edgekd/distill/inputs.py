@@ -52,10 +52,3 @@ def ensure_temperature(temperature: float) -> None:
     if not 0 < temperature < math.inf:
         message = f"temperature: {temperature:g} given; expected a finite number more than 0."
         raise ValueError(message)
-
-
-def ensure_share(alpha: float) -> None:
-    """Raise ValueError unless *alpha* is from 0 to 1."""
-    if not 0 <= alpha <= 1:
-        message = f"alpha: {alpha:g} given; expected a number from 0 (labels only) to 1 (teacher only)."
-        raise ValueError(message)

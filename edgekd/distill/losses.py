@@ -13,7 +13,6 @@ from torch import Tensor
 from edgekd.distill.inputs import (
     ensure_class_numbers,
     ensure_logits,
-    ensure_share,
     ensure_temperature,
     single,
     target,
@@ -100,17 +99,6 @@ def correlation_loss(
     rows = _row_correlation(mine, theirs)
     columns = _row_correlation(mine.T, theirs.T)
     return temperature**2 * (between * (1 - rows) + within * (1 - columns))
-
-
-def distillation_loss(student: Tensor, teacher: Tensor, labels: Tensor, *, temperature: float, alpha: float) -> Tensor:
-    """Return ``(1 - alpha) · cross-entropy + alpha · soft_target_loss``, Hinton's loss whole.
-
-    Shapes: logits (batch, classes), labels (batch,) integers or (batch, classes) probabilities. With alpha 1 the
-    labels do not count. Raises ValueError for an alpha outside [0, 1], and what `soft_target_loss` raises.
-    """
-    ensure_share(alpha)
-    soft = soft_target_loss(student, teacher, temperature=temperature)
-    return (1 - alpha) * F.cross_entropy(single(student), labels) + alpha * soft
 
 
 def _divergence(student: Tensor, teacher: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ def read_onnx(path: Path) -> ModelProto:
 def fitted(model: ModelProto, shapes: Mapping[str, tuple[int, ...]], *, where: str) -> ModelProto:
     """Return *model* with its inputs in the order of *shapes*: by their names where all match, else as they stand.
 
+    Dimensions that were free, but for the batch, become those of the data.
     *shapes* are those of the data's inputs by name, without the batch, which may be free or of one sample. Raises
     ConfigError where number, type or shape of the model's inputs are others. Inputs that are initializers as well
     are none.
@@ -65,6 +66,9 @@ def fitted(model: ModelProto, shapes: Mapping[str, tuple[int, ...]], *, where: s
     copied.CopyFrom(model)
     del copied.graph.input[:]
     copied.graph.input.extend(inputs)
+    for value, shape in zip(copied.graph.input, shapes.values(), strict=True):
+        for dim, size in zip(value.type.tensor_type.shape.dim[1:], shape, strict=True):
+            dim.dim_value = size
     copied.ir_version = max(copied.ir_version, _LEAST_IR)
     return copied
 

@@ -35,6 +35,10 @@ SCHEDULES: Final[Mapping[ScheduleName, Callable[[Training, int], Schedule]]] = M
 )
 
 
+SAVING_PAUSE: Final = 50
+"""A state is saved again after at least so many times what it took to save it: 2 % of the time."""
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Where a training runs, reports and saves.
 
@@ -61,6 +65,9 @@ def fit(objective: nn.Module, batches: Batches, run: Run) -> None:
     stays in the checkpoint.
     """
     training = batches.training
+    if training.patience and run.judge is None:
+        message = f"{run.name}: patience = {training.patience} without a judge; nothing says which epoch is the best"
+        raise ValueError(message)
     objective.to(run.device)
     objective.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = State(
@@ -90,7 +97,7 @@ def _steps(parallel: nn.Module, state: State, batches: Batches, run: Run, *, sta
     """
     training = batches.training
     schedule = SCHEDULES[training.schedule](training, batches.steps)
-    saved = time.monotonic()
+    due = time.monotonic() + run.save_every_s
     with run.progress.step(run.name, batches.steps) as bar, torch.random.fork_rng(devices=_devices(run.device)):
         for step in range(start, batches.steps):
             if 0 < training.patience <= state.best.epochs_ago:
@@ -107,12 +114,20 @@ def _steps(parallel: nn.Module, state: State, batches: Batches, run: Run, *, sta
             _report(bar.advance, run, step, loss.item())
             if (step + 1) % batches.steps_per_epoch == 0:
                 _judge(state, training, run)
-            is_due = time.monotonic() - saved > run.save_every_s
-            if step + 1 == batches.steps or (is_due and batches.world.is_writer):
+            if step + 1 == batches.steps or (batches.world.is_writer and time.monotonic() > due):
                 _demand_finite_weights(state, run, step, rate)
-                if batches.world.is_writer:
-                    save_checkpoint(run.checkpoint, state.tensors(step + 1))
-                saved = time.monotonic()
+                due = _saved(state, run, step, is_writer=batches.world.is_writer)
+
+
+def _saved(state: State, run: Run, step: int, *, is_writer: bool) -> float:
+    """Save the state after *step*, in the process that writes, and return when to save again.
+
+    Large networks take long to save: the pause grows with that, so that saving stays a small part of the time.
+    """
+    began = time.monotonic()
+    if is_writer:
+        save_checkpoint(run.checkpoint, state.tensors(step + 1))
+    return time.monotonic() + max(run.save_every_s, SAVING_PAUSE * (time.monotonic() - began))
 
 
 def _gradients(parallel: nn.Module, state: State, batch: Batch, training: Training) -> Tensor:
@@ -138,7 +153,7 @@ def _sharing(parallel: nn.Module, *, is_last: bool) -> AbstractContextManager[No
 
 def _judge(state: State, training: Training, run: Run) -> None:
     """After an epoch, remember the weights if they are the best so far on validation data."""
-    if not training.patience or run.judge is None:
+    if run.judge is None or not training.patience:
         return
     with state.averages.in_place():
         score = run.judge()

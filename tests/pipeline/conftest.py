@@ -1,4 +1,4 @@
-"""Bundles and a store that the tests of whole runs share."""
+"""Bundles, a store and data that the tests of whole runs share."""
 
 import subprocess
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from commands import compress_command
+from patterns import write_folder, write_teacher
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +30,15 @@ def bundle_of(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> C
         return made[target]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of images, one folder for each of three classes."""
+    return write_folder(tmp_path_factory.mktemp("data") / "photos")
+
+
+@pytest.fixture(scope="session")
+def onnx_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an ONNX file that tells the images apart."""
+    return write_teacher(tmp_path_factory.mktemp("teacher") / "teacher.onnx")

@@ -12,8 +12,6 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from edgekd.cli.main import main
-
 TINY: tuple[str, ...] = (
     "teach.arguments.width=8",
     "teach.epochs=3",
@@ -30,6 +28,19 @@ TINY: tuple[str, ...] = (
     "budgets.drop_points=100",
 )
 
+
+STAGES: Final = ("teach", "distill", "prune", "factorize", "quantize")
+
+FAST: Final = (
+    *(f"{stage}.batch_size=16" for stage in STAGES),
+    *(f"{stage}.epochs=2" for stage in STAGES[2:]),
+    "distill.epochs=5",
+    "distill.lr=0.05",
+    "measure.runs=20",
+    "measure.warmup_runs=2",
+    "budgets.drop_points=100",
+)
+"""Settings for a data set of a test's own, of some hundred samples; ``teach.epochs`` stays as the command has it."""
 
 # What is started from here, in whatever folder, finds edgekd and these files as this process does.
 os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
@@ -60,6 +71,8 @@ def edgekd(*arguments: str | Path, cwd: Path | None = None) -> Done:
 
 def _run(arguments: list[str], cwd: Path, out: Path, said: Path) -> None:
     """Be the command: its arguments, its folder, its streams."""
+    from edgekd.cli.main import main  # noqa: PLC0415 - typer's warnings about click are no test's affair
+
     for number, stream in enumerate((Path(os.devnull), out, said)):
         os.dup2(os.open(stream, os.O_RDWR | os.O_CREAT), number)
     os.chdir(cwd)

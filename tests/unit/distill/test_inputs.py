@@ -13,7 +13,6 @@ from edgekd.distill.features import FeatureMatcher, feature_loss
 from edgekd.distill.losses import (
     correlation_loss,
     decoupled_loss,
-    distillation_loss,
     soft_target_loss,
     standardized,
 )
@@ -27,7 +26,6 @@ LOGIT_LOSSES: dict[str, LossOfTwo] = {
     "standardized": lambda mine, theirs: soft_target_loss(standardized(mine), standardized(theirs), temperature=2.0),
     "decoupled": lambda mine, theirs: decoupled_loss(mine, theirs, LABELS, temperature=4.0),
     "correlation": lambda mine, theirs: correlation_loss(mine, theirs, temperature=4.0),
-    "labels too": lambda mine, theirs: distillation_loss(mine, theirs, LABELS, temperature=4.0, alpha=0.5),
 }
 
 FEATURE_LOSSES: dict[str, LossOfTwo] = {
@@ -90,7 +88,6 @@ def test_the_gradient_flows_to_the_student_only(name: str) -> None:
         lambda z, t: soft_target_loss(z, z, temperature=t),
         lambda z, t: decoupled_loss(z, z, LABELS, temperature=t),
         lambda z, t: correlation_loss(z, z, temperature=t),
-        lambda z, t: distillation_loss(z, z, LABELS, temperature=t, alpha=0.0),
     ],
 )
 def test_a_temperature_that_softens_nothing_is_refused(
@@ -99,15 +96,6 @@ def test_a_temperature_that_softens_nothing_is_refused(
     """Zero divides by zero, a negative one turns the teacher's order round."""
     with pytest.raises(ValueError, match=r"temperature: .* given; expected a finite number more than 0\."):
         loss(drawn((4, 3), 1), temperature)
-
-
-@pytest.mark.parametrize("alpha", [-0.01, 1.01, math.nan])
-def test_an_alpha_that_is_no_share_is_refused(alpha: float) -> None:
-    """Outside [0, 1] one of the two losses would be made large."""
-    logits = drawn((4, 3), 1)
-
-    with pytest.raises(ValueError, match=r"alpha: .* given; expected a number from 0 \(labels only\) to 1"):
-        distillation_loss(logits, logits, LABELS, temperature=4.0, alpha=alpha)
 
 
 @pytest.mark.parametrize(

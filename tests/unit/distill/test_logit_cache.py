@@ -173,9 +173,7 @@ def test_another_batch_size_and_order_find_every_row(
     assert all(torch.equal(backwards[47 - sample], made[1, sample]) for sample in range(48))
 
 
-def test_parts_of_a_batch_find_their_own_rows(
-    task: Task, teacher: Teacher, guided: GuidanceOf, tmp_path: Path
-) -> None:
+def test_parts_of_a_batch_find_their_own_rows(task: Task, teacher: Teacher, guided: GuidanceOf, tmp_path: Path) -> None:
     """Gradient accumulation cuts batches; so do more epochs than anybody had before add to what is there."""
     batches = training_batches(task, guided(), seed=0)
     cache = LogitCache(tmp_path, teacher, batches)

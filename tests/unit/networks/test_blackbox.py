@@ -178,9 +178,11 @@ def test_inputs_of_other_names_are_taken_in_order() -> None:
 
 
 def test_a_free_dimension_fits_any_size() -> None:
-    """And a batch of one sample is let through: the sessions cut for it."""
+    """It becomes the data's; the batch stays free, and one of a single sample is let through."""
     free = linear()
     free.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    dims = fitted(free, IMAGE, where="x").graph.input[0].type.tensor_type.shape.dim
+    assert [dim.dim_value or dim.dim_param for dim in dims] == ["n", 2, 4, 4]
     for model in (free, linear(batch=1)):
         np.testing.assert_array_equal(logits(fitted(model, IMAGE, where="x")), logits(linear()))
 

@@ -1,70 +1,81 @@
 """Networks that do not fit the task are refused before anything is trained."""
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
 from edgekd.core.errors import ConfigError
+from edgekd.core.strict import convert
 from edgekd.stages.fitness import check_networks
 from edgekd.stages.settings import Distill, Teach
-from edgekd.tasks.digits import load_digits
+from edgekd.tasks.task import Task
 
-MODULE = """
-from torch import nn
-
-class Pair(nn.Module):
-    def forward(self, images):
-        return images, images
-
-class Broken(nn.Module):
-    def forward(self, images):
-        raise KeyError("lost")
-
-def raising():
-    raise KeyError("lost")
-
-def linear(classes):
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, classes))
-"""
+FolderOf = Callable[..., Path]
+LINEAR = "user_networks:linear"
+FITTING = MappingProxyType({"classes": 4})
 
 
-@pytest.fixture(autouse=True)
-def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a module with unfit networks on the path."""
-    (tmp_path / "unfit_networks.py").write_text(MODULE)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "unfit_networks", raising=False)
+def distill(**fields: object) -> Distill:
+    """Return the settings of a student that fits, with *fields* over them."""
+    return convert({"factory": LINEAR, "arguments": dict(FITTING)} | fields, Distill, where="recipe")
 
 
 @pytest.mark.parametrize(
     ("factory", "arguments", "words"),
     [
-        ("edgekd.networks.resnet:resnet", {"classes": 7}, r"answers with shape \(7,\).*wants \(10,\)"),
-        ("edgekd.networks.resnet:resnet", {"classes": 10, "channels": 3}, "cannot take the task's input"),
-        ("unfit_networks:Pair", {}, "answers with tuple"),
-        ("unfit_networks:Broken", {}, "KeyError"),
-        ("unfit_networks:raising", {}, "KeyError"),
-        ("unfit_networks:absent", {}, "absent"),
+        ("edgekd.networks.resnet:resnet", {"classes": 7}, r"answers with shape \(7,\).*wants \(4,\)"),
+        ("edgekd.networks.resnet:resnet", {"channels": 3}, "cannot take the task's input"),
+        ("user_networks:Pair", {}, r"answers with shape \(1, 8, 8\)"),
+        ("user_networks:Two", {}, r"gives 2 outputs; the task 'images' names 1"),
+        ("user_networks:Broken", {}, "KeyError"),
+        ("user_networks:raising", {}, "KeyError"),
+        ("user_networks:absent", {}, "absent"),
+        ("user_networks:frozen", {}, "has no parameter that can be trained"),
     ],
 )
-def test_an_unfit_network_is_named(factory: str, arguments: dict[str, int], words: str) -> None:
-    """Wrong classes, wrong channels, no tensor, or an error of its own: one sentence, for teacher and student."""
+def test_an_unfit_network_is_named(quadrants: Task, factory: str, arguments: dict[str, int], words: str) -> None:
+    """Wrong classes, channels or outputs, or an error of its own: one sentence, for teacher and student."""
     for settings in (
         Teach(factory=factory, arguments=MappingProxyType(arguments)),
         Distill(factory=factory, arguments=MappingProxyType(arguments)),
     ):
-        with pytest.raises(ConfigError, match=words):
-            check_networks([settings], load_digits())
+        with pytest.raises(ConfigError, match=words) as error:
+            check_networks([settings], quadrants)
+        assert "\n" not in str(error.value)
 
 
-def test_a_fit_network_and_a_given_teacher_pass() -> None:
-    """One logit for each class is all that is asked; a given teacher is looked at when it is loaded."""
-    check_networks(
-        [
-            Teach(given="somewhere", factory="no:where"),
-            Distill(factory="unfit_networks:linear", arguments={"classes": 10}),
-        ],
-        load_digits(),
-    )
+def test_edgekds_own_networks_get_classes_and_channels_from_the_data(quadrants: Task) -> None:
+    """Nobody has to say them again."""
+    check_networks([Teach(), Distill()], quadrants)
+
+
+def test_a_fit_network_and_a_black_box_pass(quadrants: Task) -> None:
+    """One logit for each class is all that is asked; an ONNX file is looked at when it is read."""
+    check_networks([Teach(given=("somewhere.onnx",), factory="no:where"), distill()], quadrants)
+
+
+def test_a_given_folder_is_looked_at(quadrants: Task, folder_of: FolderOf) -> None:
+    """The settings' own factory is not: it is not used."""
+    check_networks([Teach(given=(str(folder_of("quadrants")),), factory="no:where")], quadrants)
+    folder = folder_of("linear", classes=3)
+    with pytest.raises(ConfigError, match=rf"teach.given: {folder}: answers with shape \(3,\)"):
+        check_networks([Teach(given=(str(folder),))], quadrants)
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "words"), [("0", "9", "tap '9'"), ("9", "0", "tap '9'"), ("0", "x.y", "tap 'x.y'")]
+)
+def test_a_wrong_tap_is_named_before_training(
+    quadrants: Task, folder_of: FolderOf, student: str, teacher: str, words: str
+) -> None:
+    """In the student and in the teacher, where that is a network."""
+    taps = {"feature_weight": 1.0, "student_features": [student], "teacher_features": [teacher]}
+    with pytest.raises(ConfigError, match=words):
+        check_networks([Teach(given=(str(folder_of("quadrants")),)), distill(**taps)], quadrants)
+
+
+def test_taps_without_a_weight_are_not_looked_for(quadrants: Task) -> None:
+    """They wait for their weight."""
+    check_networks([Teach(), distill(student_features=["no"], teacher_features=["where"])], quadrants)
