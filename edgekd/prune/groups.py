@@ -65,7 +65,7 @@ def channel_groups(module: nn.Module, example: tuple[Tensor, ...]) -> tuple[Chan
 
 
 def _forward(module: nn.Module, example: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return the outputs for the whole batch; left alone, torch-pruning tries each sample as an argument of its own first.
+    """Return the outputs for the whole batch; left alone, torch-pruning tries each sample as an argument first.
 
     Each ends in an operation of its own: an output that the network reads on would look like any value inside it.
     """

@@ -11,7 +11,7 @@ from edgekd.export.exporter import export_onnx
 from edgekd.networks.blackbox import average, fitted, read_onnx
 from edgekd.networks.graph_counting import count_graph_macs, count_graph_parameters
 from edgekd.networks.network import Network
-from edgekd.networks.session import every_answer, open_session
+from edgekd.networks.session import answers, open_session
 from edgekd.stages.fitness import check_answers, check_given_folder
 from edgekd.stages.origin import built
 from edgekd.stages.recovery import run_of
@@ -64,11 +64,22 @@ def given_graph(given: str, task: Task) -> onnx.ModelProto:
         graph = fitted(
             read_onnx(Path(given)), {entry.name: entry.shape for entry in task.inputs}, where=f"teach.given: {given}"
         )
-        sample = task.read(task.validation, slice(0, 1))
-        shapes = tuple(array.shape[1:] for array in every_answer(open_session(graph), [sample])[:1])
-        check_answers(shapes, task, where=f"teach.given: {given}")
+        check_answers((_logits_shape(graph, task, given),), task, where=f"teach.given: {given}")
         return graph
     return export_onnx(check_given_folder(given, task)[1], task)
+
+
+def _logits_shape(graph: onnx.ModelProto, task: Task, given: str) -> tuple[int, ...]:
+    """Return the shape of the first output for one sample, without the batch; ConfigError where it cannot run."""
+    sample = task.read(task.validation, slice(0, 1))
+    session = open_session(graph)
+    try:
+        logits = answers(session, [sample])
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated types from its native code
+        reason = str(error).strip().partition("\n")[0]
+        message = f"teach.given: {given}: ONNX Runtime cannot run it on a sample of '{task.name}': {reason}."
+        raise ConfigError(message) from error
+    return tuple(logits.shape[1:])
 
 
 def _save_black_box(settings: Teach, out: Path, env: Env) -> Record:

@@ -36,7 +36,7 @@ SCHEDULES: Final[Mapping[ScheduleName, Callable[[Training, int], Schedule]]] = M
 
 
 SAVING_PAUSE: Final = 50
-"""A state is saved again after at least so many times what it took to save it: 2 % of the time."""
+"""At one second between saves, a state is saved again after so many times what it took to save it: 2 % of the time."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -127,7 +127,8 @@ def _saved(state: State, run: Run, step: int, *, is_writer: bool) -> float:
     began = time.monotonic()
     if is_writer:
         save_checkpoint(run.checkpoint, state.tensors(step + 1))
-    return time.monotonic() + max(run.save_every_s, SAVING_PAUSE * (time.monotonic() - began))
+    ended = time.monotonic()
+    return ended + run.save_every_s * max(1.0, SAVING_PAUSE * (ended - began))
 
 
 def _gradients(parallel: nn.Module, state: State, batch: Batch, training: Training) -> Tensor:
