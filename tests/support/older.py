@@ -21,7 +21,7 @@ def older_onnx(module: nn.Module, *shapes: tuple[int, ...], is_free: bool = True
         torch.onnx.export(
             module.eval(),
             tuple(torch.zeros(1, *shape) for shape in shapes),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # torch's stub of the older form knows no streams
             dynamo=False,
             input_names=names,
             dynamic_axes={name: {0: "batch"} for name in names} if is_free else None,

@@ -42,7 +42,7 @@ def test_what_cannot_be_is_refused_by_name(fields: dict[str, object], words: str
 @pytest.mark.parametrize("fields", [{"alpha": 0.0}, {"alpha": 1.0}, {"temperature": 0.01}, FEATURES, MAPS])
 def test_the_bounds_themselves_are_allowed(fields: dict[str, object]) -> None:
     """Labels alone, the teacher alone, and paths that wait for their weight."""
-    assert guidance(**fields)
+    assert isinstance(guidance(**fields), Guidance)
 
 
 def test_paths_without_a_weight_are_not_tapped() -> None:

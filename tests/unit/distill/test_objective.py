@@ -66,7 +66,8 @@ class Attention(nn.Module):
         """Map (batch, tokens, width) to the same shape."""
         parts = self.mix(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         maps = self.maps(parts[0] @ parts[1].transpose(2, 3) / parts.shape[-1] ** 0.5)
-        return (maps @ parts[2]).transpose(1, 2).flatten(2)
+        mixed: Tensor = (maps @ parts[2]).transpose(1, 2).flatten(2)
+        return mixed
 
 
 class Head(nn.Module):
@@ -245,7 +246,7 @@ def test_a_term_without_a_weight_is_not_computed(task: Task, guided: GuidanceOf)
 
 
 def test_a_teacher_whose_logits_are_kept_is_not_asked(task: Task, guided: GuidanceOf, tmp_path: Path) -> None:
-    """The loss from the cache is that of the teacher within what float16 rounds, and the second run needs no teacher."""
+    """The loss from the cache is that of the teacher within what float16 rounds, and a second run needs none."""
     guidance = guided(alpha=1.0)
     student, master = hybrid(8, 2, seed=0), ModuleTeacher(hybrid(4, 2, seed=1), "silent", ())
     batches = training_batches(task, guidance, seed=0)

@@ -26,7 +26,8 @@ def random_logits(samples: int, classes: int, *, size: float = 4.0) -> Tensor:
 def relative(logits: Tensor) -> NDArray[np.float64]:
     """Return *logits* minus the largest of each sample, in float64."""
     numbers: NDArray[np.float64] = logits.double().numpy()
-    return numbers - numbers.max(axis=1, keepdims=True)
+    shifted: NDArray[np.float64] = numbers - numbers.max(axis=1, keepdims=True)
+    return shifted
 
 
 def there_and_back(logits: Tensor) -> NDArray[np.float64]:

@@ -136,9 +136,7 @@ def chain() -> list[onnx.NodeProto]:
         (("a_out", "r_out", "b_out"), {"a_out", "r_out", "b_out"}),
     ],
 )
-def test_outputs_that_a_kernel_writes_are_rounded(
-    outputs: tuple[str, ...], rounded: set[str], tmp_path: Path
-) -> None:
+def test_outputs_that_a_kernel_writes_are_rounded(outputs: tuple[str, ...], rounded: set[str], tmp_path: Path) -> None:
     """A convolution's output, also one that is read on or that an activation would fold, has a Q/DQ pair of its own.
 
     Without, ONNX Runtime would leave the convolution in float. Names, order and numbers are those of the graph.

@@ -159,7 +159,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
         "inputs": [{"name": "input"} | shape],
         "outputs": [{"name": "logits"} | shape],
         "labels": ["left", "right"],
-        "preprocessing": {"input": {"scale": 1.0, "mean": [0.0], "std": [1.0], "layout": "NC", "channel_order": "none"}},
+        "preprocessing": {
+            "input": {"scale": 1.0, "mean": [0.0], "std": [1.0], "layout": "NC", "channel_order": "none"}
+        },
         "golden": {"file": "golden.npz", "samples": 2, "tolerance": 1e-4},
         "files": {
             path.name: {"sha256": file_digest(path), "size_bytes": path.stat().st_size} for path in folder.iterdir()

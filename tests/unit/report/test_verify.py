@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from edgekd.core.digest import file_digest
 from edgekd.core.errors import ConfigError, EdgekdError, ParityError, StageError
@@ -33,6 +34,59 @@ def test_a_whole_bundle_passes(bundle: Path) -> None:
     checked = verify(bundle)
     assert (checked.target, checked.files, checked.golden_samples) == ("my-board", 3, 2)
     assert checked.largest_difference <= checked.tolerance == 1e-4
+
+
+def with_two(bundle: Path, edit_manifest: Editor, *, wrong: float = 0.0) -> None:
+    """Make the bundle's model one of two inputs and two outputs; the second golden output is *wrong* by so much."""
+    shapes = {"image": [1, 2], "age": [1, 1], "logits": [1, 2], "older": [1, 1]}
+    values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()}
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["image", "age"], ["logits"]), helper.make_node("Add", ["age", "age"], ["older"])],
+        "two",
+        [values["image"], values["age"]],
+        [values["logits"], values["older"]],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+    for name in ("model.onnx", "model.fp32.onnx"):
+        (bundle / name).write_bytes(model.SerializeToString())
+        sign(bundle, name, edit_manifest)
+    image, age = np.ones((3, 2), dtype=np.float32), np.arange(3, dtype=np.float32)[:, np.newaxis]
+    golden = {"image": image, "age": age, "logits": image + age, "older": 2 * age + np.float32(wrong)}
+    np.savez(bundle / "golden.npz", allow_pickle=False, **golden)
+    sign(bundle, "golden.npz", edit_manifest)
+    tensors = [{"name": name, "dtype": "float32", "shape": shape} for name, shape in shapes.items()]
+    edit_manifest("inputs", tensors[:2])
+    edit_manifest("outputs", tensors[2:])
+    edit_manifest("golden/samples", 3)
+
+
+def test_a_bundle_of_several_inputs_and_outputs_passes(bundle: Path, edit_manifest: Editor) -> None:
+    """All inputs are fed, all outputs compared."""
+    with_two(bundle, edit_manifest)
+    assert verify(bundle).largest_difference == 0
+
+
+def test_a_wrong_second_output_is_found(bundle: Path, edit_manifest: Editor) -> None:
+    """The logits agree, the other output is off by a quarter."""
+    with_two(bundle, edit_manifest, wrong=0.25)
+    error = failure(bundle)
+    assert (type(error), error.exit_code) == (ParityError, 3)
+    assert "differs by 0.25" in str(error)
+
+
+def test_a_golden_file_without_one_of_the_inputs_is_named(bundle: Path, edit_manifest: Editor) -> None:
+    """What the manifest promises has to be in it."""
+    with_two(bundle, edit_manifest)
+    np.savez(bundle / "golden.npz", allow_pickle=False, image=np.ones((3, 2), dtype=np.float32))
+    sign(bundle, "golden.npz", edit_manifest)
+    assert "golden.npz: cannot be read as the golden inputs" in str(failure(bundle))
+
+
+@pytest.mark.parametrize("field", ["inputs", "outputs"])
+def test_a_manifest_without_inputs_or_outputs_is_refused(bundle: Path, edit_manifest: Editor, field: str) -> None:
+    """There would be nothing to replay."""
+    edit_manifest(field, [])
+    assert "expected both" in str(failure(bundle))
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.fp32.onnx", "golden.npz"])

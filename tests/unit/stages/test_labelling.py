@@ -68,7 +68,9 @@ def test_another_teacher_makes_another_task(quadrants: Task, onnx_of: PathOf) ->
 
 def test_without_a_teacher_nobody_knows_what_the_samples_are(quadrants: Task) -> None:
     """One sentence with both ways out."""
-    with pytest.raises(ConfigError, match=r"data 'images': has no labels and no teacher is given; give one with --teacher"):
+    with pytest.raises(
+        ConfigError, match=r"data 'images': has no labels and no teacher is given; give one with --teacher"
+    ):
         by(without_labels(quadrants, "train"))
 
 

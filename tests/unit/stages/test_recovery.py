@@ -3,20 +3,21 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
+from samples import STILL
 from torch import nn
 
 from edgekd.core.errors import ConfigError
 from edgekd.core.strict import convert
-from edgekd.networks.layout import STRUCTURE, WEIGHTS
+from edgekd.networks.layout import GRAPH, STRUCTURE, WEIGHTS
 from edgekd.networks.network import load_network
 from edgekd.stages import distill, prune
 from edgekd.stages.recovery import recover
-from edgekd.stages.settings import Distill, Prune, Recovery
+from edgekd.stages.settings import Distill, Prune, Recovery, Teach
 from edgekd.stages.stage import Env
 from edgekd.stages.teach import run as teach
-from edgekd.stages.settings import Teach
 from edgekd.tasks.task import Task
 
 EnvOf = Callable[..., Env]
@@ -26,11 +27,6 @@ PathOf = Callable[..., Path]
 def recovery(**fields: object) -> Recovery:
     """Return the settings of two epochs of six batches."""
     return convert({"epochs": 2, "lr": 0.05, "batch_size": 16} | fields, Recovery, where="recipe")
-
-
-def student(folder_of: PathOf) -> nn.Module:
-    """Return a network with random weights, the same every time."""
-    return load_network(folder_of("convolved", width=4))[1]
 
 
 def equal(first: nn.Module, second: nn.Module) -> bool:
@@ -66,9 +62,8 @@ def test_without_the_cache_the_teacher_is_asked_in_every_step(
     quadrants: Task, folder_of: PathOf, env_of: EnvOf
 ) -> None:
     """Nothing is written; the student ends near the one that learned from rounded logits."""
-    teacher, env = folder_of("quadrants"), env_of(quadrants)
-    kept, live = load_network(folder_of("convolved"))[1], None
-    live = load_network(teacher.parent / "convolved")[1]
+    teacher, start, env = folder_of("quadrants"), folder_of("convolved"), env_of(quadrants)
+    live, kept = (load_network(start)[1] for _ in range(2))
 
     recover("distill", live, teacher, recovery(cache_teacher=False), env)
     assert not (env.cache / "logits").exists()
@@ -96,10 +91,12 @@ def test_features_are_compared_live_and_the_adapters_stay_behind(
 def test_a_student_learns_from_a_black_box_on_its_values(
     quadrants: Task, onnx_of: PathOf, env_of: EnvOf, out: Path
 ) -> None:
-    """The ONNX file's logits and one of its values by name; the student knows the task after."""
+    """The ONNX file's logits, and what its pooling gives, by name; the student knows the task after."""
     teach(convert({"given": [str(onnx_of("quadrants"))]}, Teach, where="recipe"), {}, out, env_of(quadrants))
-    fields = {"factory": "user_networks:convolved", "epochs": 12, "batch_size": 16, "lr": 0.02, "rotation": 0.0}
-    settings = convert(fields | {"shift": 0.0, "shear": 0.0}, Distill, where="recipe")
+    pooled = next(n.output[0] for n in onnx.load(out / GRAPH).graph.node if n.op_type == "AveragePool")
+    taps = {"feature_weight": 0.01, "student_features": ["4"], "teacher_features": [pooled]}
+    fields = {"factory": "user_networks:convolved", "epochs": 12, "batch_size": 16, "lr": 0.02}
+    settings = convert(fields | taps | dict(STILL), Distill, where="recipe")
     result = out.parent / "student"
     result.mkdir()
 
@@ -127,9 +124,10 @@ def test_recovery_learns_from_whom_the_recipe_names(
 
 def test_a_wrong_tap_of_a_recovery_is_one_sentence(quadrants: Task, folder_of: PathOf, env_of: EnvOf) -> None:
     """In the student or in the teacher; the student is as it was."""
-    for taps in ({"student_features": ["no"], "teacher_features": ["2"]}, {"student_features": ["2"], "teacher_features": ["no"]}):  # fmt: skip  # noqa: E501
-        folder = folder_of(f"convolved", width=4 + 2 * len(taps["student_features"][0]))
+    folder = folder_of("convolved")
+    for mine, theirs in (("no", "2"), ("2", "no")):
         module = load_network(folder)[1]
+        settings = recovery(attention_weight=1.0, student_features=[mine], teacher_features=[theirs])
         with pytest.raises(ConfigError, match="tap 'no'"):
-            recover("prune", module, folder, recovery(attention_weight=1.0, **taps), env_of(quadrants))
+            recover("prune", module, folder, settings, env_of(quadrants))
         assert equal(module, load_network(folder)[1])

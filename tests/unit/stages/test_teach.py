@@ -167,9 +167,7 @@ def test_weights_with_epochs_are_where_training_starts(
     assert 0.0 <= record["validation_accuracy"] <= 1.0
 
 
-def test_a_trained_teacher_that_learned_nothing_breaks_its_promise(
-    quadrants: Task, env_of: EnvOf, out: Path
-) -> None:
+def test_a_trained_teacher_that_learned_nothing_breaks_its_promise(quadrants: Task, env_of: EnvOf, out: Path) -> None:
     """That is a stage's failure, exit code 3, with what to change."""
     fields = {"factory": "user_networks:linear", "arguments": {"classes": 4}, "epochs": 1, "lr": 1e-9}
     settings = convert(fields | {"batch_size": 96}, Teach, where="recipe")
