@@ -76,8 +76,9 @@ class LogitCache:
 
     def _write(self, batch: Batch, rows: NDArray[np.uint8], missing: NDArray[np.bool_]) -> None:
         """Keep the *missing* rows of all processes; the first one writes."""
-        samples = gathered(torch.from_numpy(batch.samples[missing]), self._world).tolist()
-        new = gathered(torch.from_numpy(rows[missing]), self._world).numpy()
+        device = batch.labels.device  # nccl takes no tensors of the CPU
+        samples = gathered(torch.from_numpy(batch.samples[missing]).to(device), self._world).tolist()
+        new = gathered(torch.from_numpy(rows[missing]).to(device), self._world).cpu().numpy()
         if not samples or not self._world.is_writer:
             return
         path, size = self._path(batch.epoch), self._packing.row_bytes

@@ -177,6 +177,13 @@ def _squeeze(inputs: Inputs, _attributes: Attributes) -> Tensor:
     return data.squeeze() if axes is None else data.squeeze(_numbers(axes))
 
 
+def _unsqueeze(inputs: Inputs, _attributes: Attributes) -> Tensor:
+    data, axes = _given(inputs, 0), _numbers(_given(inputs, 1))
+    for axis in sorted(axis % (data.ndim + len(axes)) for axis in axes):
+        data = data.unsqueeze(axis)
+    return data
+
+
 def _reduce_mean(inputs: Inputs, attributes: Attributes) -> Tensor:
     data, axes = _given(inputs, 0), _optional(inputs, 1)
     over = list(range(data.ndim)) if axes is None else _numbers(axes)
@@ -248,5 +255,6 @@ OPERATORS: Final[Mapping[str, Operator]] = MappingProxyType(
         "Softmax": lambda inputs, attributes: torch.softmax(_given(inputs, 0), attributes.get("axis", -1)),
         "Squeeze": _squeeze,
         "Transpose": _transpose,
+        "Unsqueeze": _unsqueeze,
     }
 )

@@ -40,7 +40,7 @@ PLACEMENTS: Final[Mapping[PlacementName, Placement]] = MappingProxyType(
             quantized=frozenset(
                 {"Add", "AveragePool", "Concat", "GlobalAveragePool", "LeakyRelu", "Mul", "Sigmoid", "Softmax"}
             ),
-            passing=frozenset({"Flatten", "MaxPool", "Reshape", "Squeeze", "Transpose"}),
+            passing=frozenset({"Flatten", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}),
             folded=frozenset({"Relu", "Clip"}),
             only_weighted=False,
             symmetric=False,

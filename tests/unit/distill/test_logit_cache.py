@@ -47,8 +47,19 @@ def equal(first: dict[tuple[int, int], Tensor], second: dict[tuple[int, int], Te
 
 @pytest.mark.parametrize(
     "change",
-    [{"shift": 0.1}, {"flip": True}, {"rotation": 1.0}, {"scale": 0.1}, {"shear": 0.1}, {"crop": 1}]
-    + [{"brightness": 0.1}, {"contrast": 0.1}, {"saturation": 0.1}, {"mixup": 0.2}, {"cutmix": 1.0}],
+    [
+        {"shift": 0.1},
+        {"flip": True},
+        {"rotation": 1.0},
+        {"scale": 0.1},
+        {"shear": 0.1},
+        {"crop": 1},
+        {"brightness": 0.1},
+        {"contrast": 0.1},
+        {"saturation": 0.1},
+        {"mixup": 0.2},
+        {"cutmix": 1.0},
+    ],
 )
 def test_every_setting_of_the_augmentation_is_another_cache(
     task: Task, teacher: Teacher, guided: GuidanceOf, change: dict[str, object]
@@ -95,8 +106,18 @@ def test_one_pixel_and_the_seed_are_another_cache(task: Task, teacher: Teacher, 
 
 @pytest.mark.parametrize(
     "change",
-    [{"batch_size": 16}, {"epochs": 9}, {"lr": 0.5}, {"optimizer": "adamw"}, {"alpha": 0.5}, {"temperature": 7.0}]
-    + [{"kl_weight": 2.0}, {"dkd_weight": 1.0}, {"accumulate": 2}, {"weight_decay": 0.0}],
+    [
+        {"batch_size": 16},
+        {"epochs": 9},
+        {"lr": 0.5},
+        {"optimizer": "adamw"},
+        {"alpha": 0.5},
+        {"temperature": 7.0},
+        {"kl_weight": 2.0},
+        {"dkd_weight": 1.0},
+        {"accumulate": 2},
+        {"weight_decay": 0.0},
+    ],
 )
 def test_how_the_student_learns_is_the_same_cache(
     task: Task, teacher: Teacher, guided: GuidanceOf, change: dict[str, object]

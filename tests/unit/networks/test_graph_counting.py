@@ -88,7 +88,7 @@ def sample(*shapes: Shape) -> tuple[NDArray[np.float32], ...]:
     return tuple(np.zeros((1, *shape), dtype=np.float32) for shape in shapes)
 
 
-def single(op_type: str, *operands: Shape, **attributes: int | str) -> ModelProto:
+def single(op_type: str, *operands: Shape, **attributes: Any) -> ModelProto:  # noqa: ANN401 - ONNX's own
     """Return a model of one node, whose first operand is its input and whose others are constants."""
     names = [f"operand_{place}" for place in range(len(operands))]
     graph = helper.make_graph(

@@ -90,6 +90,8 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("Softmax", [IMAGE], {"axis": 1}),
     ("Squeeze", [(2, 1, 3, 1), np.array([1])], {}),
     ("Squeeze", [(2, 1, 3, 1)], {}),
+    ("Unsqueeze", [(2, 3), np.array([1])], {}),
+    ("Unsqueeze", [(2, 3), np.array([-1, 0])], {}),
     ("Transpose", [IMAGE], {"perm": [0, 2, 3, 1]}),
     ("Transpose", [MATRIX], {}),
 ]

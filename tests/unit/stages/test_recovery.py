@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import onnx
 import pytest
@@ -16,7 +17,7 @@ from edgekd.networks.network import load_network
 from edgekd.stages import distill, prune
 from edgekd.stages.recovery import recover
 from edgekd.stages.settings import Distill, Prune, Recovery, Teach
-from edgekd.stages.stage import Env
+from edgekd.stages.stage import Env, Inputs
 from edgekd.stages.teach import run as teach
 from edgekd.tasks.task import Task
 
@@ -108,14 +109,16 @@ def test_a_student_learns_from_a_black_box_on_its_values(
 
 @pytest.mark.parametrize("source", ["uncompressed", "teacher"])
 def test_recovery_learns_from_whom_the_recipe_names(
-    quadrants: Task, folder_of: PathOf, env_of: EnvOf, out: Path, source: str
+    quadrants: Task, folder_of: PathOf, env_of: EnvOf, out: Path, source: Literal["uncompressed", "teacher"]
 ) -> None:
     """The other one need not even be there."""
     folder = folder_of("convolved")
     fields = {"ratio": 0.25, "multiple": 2, "epochs": 1, "lr": 0.01, "batch_size": 16, "source": source}
     settings = convert(fields, Prune, where="recipe")
 
-    record = prune.run(settings, {"student": folder, source: folder_of("quadrants")}, out, env_of(quadrants))
+    inputs: Inputs = {"student": folder, source: folder_of("quadrants")}
+
+    record = prune.run(settings, inputs, out, env_of(quadrants))
 
     assert settings.takes == ("student", source)
     assert record["removed_ratio"] == pytest.approx(0.25)
