@@ -108,6 +108,8 @@ def _found_or_made(settings: Settings, folders: Inputs, key: str, site: Site) ->
         was_reused = isinstance(found, Entry)
         if was_reused:
             site.progress.say(f"{name}: found in the store")
+        else:
+            site.store.empty_out(key)  # before the others are told: they read what lies beside it
         from_writer(was_reused, site.world)
         entry = found if isinstance(found, Entry) else _make(settings, folders, key, site)
     return entry.folder, entry.record, was_reused
@@ -116,7 +118,7 @@ def _found_or_made(settings: Settings, folders: Inputs, key: str, site: Site) ->
 def _make(settings: Settings, folders: Inputs, key: str, site: Site) -> Entry:
     """Run a stage, check its promise and commit its result."""
     began = time.monotonic()
-    out = site.store.empty_out(key)
+    out = site.store.scratch(key) / "out"
     env = _env(site, key)
     was_resumed = any(env.scratch.iterdir())
     stage = STAGES[settings.stage.name]

@@ -83,7 +83,12 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
     for note in plan.notes:
         progress.say(note)
     heavy = import_module("edgekd.report.compress")
-    engine = heavy.Engine(device=device, local_rank=process.local_rank, is_distributed=process.is_one_of_several)
+    engine = heavy.Engine(
+        device=device,
+        local_rank=process.local_rank,
+        is_distributed=process.is_one_of_several,
+        attempt=process.attempt,
+    )
     outcome: Outcome | None = heavy.compress(
         plan, out=destination, store=Store(store), progress=progress, engine=engine
     )

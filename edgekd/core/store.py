@@ -132,7 +132,7 @@ class Store:
         folder = self.scratch(key) / "out"
         with disk_errors(folder):
             shutil.rmtree(folder)
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
         return folder
 
     def commit(self, key: str, record: Mapping[str, Any]) -> Entry:

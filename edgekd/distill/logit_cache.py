@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgekd import __version__
 from edgekd.core.digest import json_digest
 from edgekd.core.disk import disk_errors
 from edgekd.distill.packing import Packing, packing_for
@@ -99,6 +100,7 @@ def cache_key(teacher: Teacher, batches: Batches) -> str:
     """
     return json_digest(
         {
+            "edgekd": __version__,
             "format": FORMAT,
             "teacher": teacher.digest,
             "task": batches.task.digest,

@@ -87,7 +87,8 @@ def correlation_loss(
     [0, 2 (between + within) T²] (Huang et al. 2022, equations 6 to 10). Shapes: both (batch, classes).
 
     1e-8 is added to the product of the norms, as published, so that a constant row or column has correlation 0
-    and no nan. A batch of one has no correlation over samples: its columns add ``within · T²`` without gradient.
+    and no nan. Columns are those of the given tensors: a part of the batch in a distributed run or with ``accumulate``.
+    A batch of one has no correlation over samples: its columns add ``within · T²`` without gradient.
     The trap: a correlation does not change with the size of its inputs, so at high T the T² is a plain weight and
     the gradient grows with it, unlike that of `soft_target_loss`; and, as in `standardized`, a student that
     starts with all logits equal gets a gradient of the order of 1e8.

@@ -15,6 +15,7 @@ from edgekd.core.errors import ConfigError
 from edgekd.core.strict import suggestion
 from edgekd.distill.taps import tapped
 from edgekd.networks.answer import logits_from
+from edgekd.networks.catalog import source_of
 from edgekd.networks.layout import GRAPH, STRUCTURE, WEIGHTS
 from edgekd.networks.network import load_network
 from edgekd.networks.session import every_answer, open_session
@@ -54,8 +55,10 @@ class ModuleTeacher:
 
     def answer(self, inputs: Sequence[Tensor]) -> Answer:
         """Return what it says of *inputs*."""
-        self._module.to(inputs[0].device)
-        with torch.no_grad(), tapped(self._module, self._taps) as seen:
+        device = inputs[0].device
+        self._module.to(device)
+        exact = torch.autocast(device.type, enabled=False)  # what is kept must not depend on who asks
+        with torch.no_grad(), exact, tapped(self._module, self._taps) as seen:
             logits = logits_from(self._module, inputs)
             return Answer(logits=logits, tapped=tuple(seen))
 
@@ -83,10 +86,13 @@ def load_teacher(folder: Path, *, taps: Sequence[str] = ()) -> Teacher:
 
     Raises ConfigError with near names where one of *taps* is not in it.
     """
-    digest = json_digest({name: file_digest(folder / name) for name in _FILES if (folder / name).is_file()})
+    digests = {name: file_digest(folder / name) for name in _FILES if (folder / name).is_file()}
     if (folder / STRUCTURE).is_file():
-        _, module = load_network(folder)
-        return ModuleTeacher(module, digest, taps)
+        network, module = load_network(folder)
+        source = source_of(network.factory)
+        digests["code"] = "" if source is None else file_digest(source)
+        return ModuleTeacher(module, json_digest(digests), taps)
+    digest = json_digest(digests)
     return OnnxTeacher(onnx.load(folder / GRAPH), digest, taps, threads=torch.get_num_threads())
 
 

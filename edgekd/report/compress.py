@@ -40,11 +40,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
-    """On what training runs: a device by name (cpu, cuda, mps), alone or as one of torchrun's processes."""
+    """On what training runs: a device by name (cpu, cuda, mps), alone or as one of torchrun's processes.
+
+    *attempt* counts how often torchrun has started them again.
+    """
 
     device: str = "cpu"
     local_rank: int = 0
     is_distributed: bool = False
+    attempt: int = 0
 
 
 def compress(plan: Plan, *, out: Path, store: Store, progress: Progress, engine: Engine) -> Outcome | None:
@@ -54,7 +58,7 @@ def compress(plan: Plan, *, out: Path, store: Store, progress: Progress, engine:
     promise.
     """
     device = find_device(engine.device, rank=engine.local_rank)
-    world = join(device) if engine.is_distributed else World()
+    world = join(device, attempt=engine.attempt) if engine.is_distributed else World()
     if world.is_writer:
         check_destination(out, store.root)
     with first_alone(world):

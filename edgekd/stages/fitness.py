@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from edgekd.core.errors import ConfigError
 from edgekd.distill.taps import shapes_at
+from edgekd.export.exporter import export_onnx
 from edgekd.networks.answer import examples
 from edgekd.networks.network import Network, load_network
+from edgekd.quantize.placement import PLACEMENTS, place
+from edgekd.quantize.simulation import SimulatedGraph
 from edgekd.stages.origin import built
-from edgekd.stages.settings import Distill, Settings, Teach
+from edgekd.stages.settings import Distill, FactorizeLayers, Prune, Quantize, Settings, Teach
 from edgekd.tasks.task import Task
 from edgekd.train.evaluate import answer_shapes
 
@@ -18,16 +22,25 @@ _EXAMPLES = 2
 
 
 def check_networks(stages: Sequence[Settings], task: Task) -> None:
-    """Raise ConfigError where a network cannot be built, does not answer as the task wants, or has no tapped module."""
+    """Raise ConfigError where a network cannot be built, does not answer as the task wants, or has no tapped module.
+
+    Also where the network that ships holds an operator that cannot be quantized and is to be.
+    """
     teacher: nn.Module | None = None
+    student: nn.Module | None = None
     for settings in stages:
         if isinstance(settings, Teach) and not settings.is_black_box:
-            teacher = _teacher(settings, task)
+            teacher = student = _teacher(settings, task)
         if isinstance(settings, Distill):
             student = _built(settings, task)
-            shapes_at(student, settings.student_taps, examples(task.shapes, batch=_EXAMPLES))
-            if teacher is not None:
-                shapes_at(teacher, settings.teacher_taps, examples(task.shapes, batch=_EXAMPLES))
+            _check_taps(student, settings.student_taps, task, where="distill.student")
+            _check_taps(teacher, settings.teacher_taps, task, where="distill.teacher")
+        if isinstance(settings, Prune | FactorizeLayers):
+            source = student if settings.source == "uncompressed" else teacher
+            _check_taps(student, settings.student_taps, task, where=f"{settings.stage.name}.student")
+            _check_taps(source, settings.teacher_taps, task, where=f"{settings.stage.name}.teacher")
+        if isinstance(settings, Quantize) and student is not None:
+            _check_operators(student, settings, task)
 
 
 def check_given_folder(folder: str, task: Task) -> tuple[Network, nn.Module]:
@@ -45,6 +58,25 @@ def check_answers(shapes: tuple[tuple[int, ...], ...], task: Task, *, where: str
             "for each class: pass the number of classes to the network, or take another."
         )
         raise ConfigError(message)
+
+
+def _check_taps(module: nn.Module | None, paths: Sequence[str], task: Task, *, where: str) -> None:
+    """Raise ConfigError where *module* has no module at one of *paths*, or it does not run; None has none."""
+    if module is None or not paths:
+        return
+    try:
+        shapes_at(module, paths, examples(task.shapes, batch=_EXAMPLES))
+    except ConfigError as error:
+        message = f"{where}: {error}"
+        raise ConfigError(message) from error
+
+
+def _check_operators(student: nn.Module, settings: Quantize, task: Task) -> None:
+    """Raise ConfigError where the graph of *student* holds what the quantizer does not know, after running it once."""
+    graph = export_onnx(student, task)
+    simulation = SimulatedGraph(graph, place(graph.graph, PLACEMENTS[settings.placement]))
+    with torch.no_grad():
+        simulation(*examples(task.shapes, batch=_EXAMPLES))
 
 
 def _teacher(settings: Teach, task: Task) -> nn.Module:

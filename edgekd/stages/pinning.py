@@ -3,12 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from edgekd.core.digest import file_digest, json_digest
 from edgekd.core.disk import disk_errors
 from edgekd.core.errors import ConfigError
-from edgekd.networks.catalog import resolve_factory
+from edgekd.networks.catalog import resolve_factory, source_of
 from edgekd.networks.layout import STRUCTURE, WEIGHTS
 from edgekd.stages.settings import ONNX_SUFFIX, Settings, Teach
+
+
+class _Structure(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a saved network that names its code."""
+
+    factory: str
 
 
 def complete_origin(kind: type[Settings], given: dict[str, Any], *, where: str) -> None:
@@ -65,7 +73,20 @@ def _digest_of_teacher(name: str, *, where: str) -> str:
             )
             raise ConfigError(message)
         digests[part] = file_digest(Path(name) / part)
-    return json_digest(digests)
+    return json_digest(digests | {"code": _code_of(Path(name) / STRUCTURE)})
+
+
+def _code_of(structure: Path) -> str:
+    """Return the digest of the user's file behind a saved network, nothing for edgekd's own; it changes the answers."""
+    with disk_errors(structure):
+        content = structure.read_bytes()
+    try:
+        factory = msgspec.json.decode(content, type=_Structure).factory
+    except msgspec.DecodeError as error:
+        message = f"{structure}: cannot be read as a network ({error}); expected the JSON that edgekd writes."
+        raise ConfigError(message) from error
+    source = source_of(factory)
+    return "" if source is None else file_digest(source)
 
 
 def _digest_of_file(path: Path, *, where: str) -> str:

@@ -14,7 +14,7 @@ from edgekd.networks.network import Network
 from edgekd.networks.session import answers, open_session
 from edgekd.stages.fitness import check_answers, check_given_folder
 from edgekd.stages.origin import built
-from edgekd.stages.recovery import run_of
+from edgekd.stages.recovery import run_of, say_size
 from edgekd.stages.result import (
     ensure_better_than_chance,
     ensure_same_answers,
@@ -102,6 +102,7 @@ def _network(settings: Teach, env: Env) -> tuple[Network, nn.Module]:
     network, module = built(settings, env.task, seed=env.seed)
     if settings.epochs:
         batches = training_batches(env.task, settings, seed=env.seed, world=env.world)
+        say_size("teach", settings, batches, env)
         objective = Supervised(module, label_smoothing=settings.label_smoothing)
         fit(objective, batches, run_of("teach", module, env))
         module.cpu()

@@ -130,19 +130,23 @@ class Batches(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 def training_batches(task: Task, training: Training, *, seed: int, world: World | None = None) -> Batches:
     """Return the batches of *task*'s training split.
 
-    Raises ConfigError where not even one batch is full, where the processes or the parts of a step do not divide it,
-    and where cutmix meets anything but a single image.
+    Where the split has fewer samples than a batch, a batch is all of them that can be shared equally. Raises
+    ConfigError where the processes or the parts of a step do not divide a batch, or the split has not one sample for
+    each of them, and where cutmix meets anything but a single image.
     """
     world = world or World()
-    if len(task.train) < training.batch_size:
-        message = f"batch_size: {training.batch_size}; the task has {len(task.train)} training samples: take fewer."
-        raise ConfigError(message)
-    if training.batch_size % (world.size * training.accumulate):
+    shares = world.size * training.accumulate
+    if training.batch_size % shares:
         message = (
             f"batch_size: {training.batch_size} cannot be shared equally by {world.size} processes in "
-            f"{training.accumulate} parts each; take a multiple of {world.size * training.accumulate}."
+            f"{training.accumulate} parts each; take a multiple of {shares}."
         )
         raise ConfigError(message)
+    if len(task.train) < shares:
+        message = f"accumulate: a step has {shares} parts; the task has {len(task.train)} training samples: take fewer."
+        raise ConfigError(message)
+    if len(task.train) < training.batch_size:
+        training = msgspec.structs.replace(training, batch_size=len(task.train) // shares * shares)
     if training.cutmix and [entry.preprocessing.layout for entry in task.inputs] != ["NCHW"]:
         message = f"cutmix: {training.cutmix}; it pastes images, and the task does not have one image as its input."
         raise ConfigError(message)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from inspect import signature
 from types import MethodType
 from typing import Any, Final
@@ -11,8 +12,12 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+PATIENCE: Final = timedelta(days=7)
+"""How long processes wait for the first one, which may decode a large set of data or wait for another run's lock."""
+
 _NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _ARGUMENTS: Final = signature(DistributedDataParallel).parameters
+_BACKENDS: Final = {"cuda": "nccl"}
 _BUFFERS_STAY: Final[dict[str, Any]] = {
     # All processes compute the same statistics. torch 2.13 renamed the argument.
     "forward_sync_buffers" if "forward_sync_buffers" in _ARGUMENTS else "broadcast_buffers": False
@@ -31,11 +36,18 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         return self.rank == 0
 
 
-def join(device: torch.device) -> World:
-    """Return this process's place after meeting the others that torchrun started, by torchrun's own variables."""
+def join(device: torch.device, *, attempt: int = 0) -> World:
+    """Return this process's place after meeting the others that torchrun started, by torchrun's own variables.
+
+    *attempt* counts torchrun's restarts. Its store outlives them (torch 2.13): without names of its own an attempt
+    finds the addresses of the processes before it, and waits for those in vain.
+    """
     if device.type == "cuda":
         torch.cuda.set_device(device)  # nccl sends objects by way of the current GPU, which is the first for everyone
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    shared, rank, size = next(distributed.rendezvous("env://"))
+    store = distributed.PrefixStore(f"attempt-{attempt}", shared)
+    backend = _BACKENDS.get(device.type, "gloo")
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     return World(rank=distributed.get_rank(), size=distributed.get_world_size())
 
 

@@ -53,7 +53,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     save_every_s: float = 1.0
     judge: Callable[[], float] | None = None
     observe: Callable[[int, float], None] | None = None
-    has_idle_parameters: bool = False
 
 
 def fit(objective: nn.Module, batches: Batches, run: Run) -> None:
@@ -83,11 +82,28 @@ def fit(objective: nn.Module, batches: Batches, run: Run) -> None:
     elif run.checkpoint.exists():
         run.progress.say(f"{run.name}: {run.checkpoint.name} is damaged or of another network; starts again")
     penalized = Penalized(objective, training.l1) if training.l1 else objective
-    with data_parallel(penalized, batches.world, has_idle_parameters=run.has_idle_parameters) as parallel:
+    idle = batches.world.size > 1 and has_idle_parameters(penalized, batches.batch(0).to(run.device))
+    with data_parallel(penalized, batches.world, has_idle_parameters=idle) as parallel:
         _steps(parallel, state, batches, run, start=start or 0)
     state.averages.apply()
     put(objective, state.best.tensors)
     objective.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+
+
+def has_idle_parameters(objective: nn.Module, batch: Batch) -> bool:
+    """Tell whether some parameter of *objective* gets no gradient from *batch*: processes must know before they wait.
+
+    The trial runs in evaluation mode, so that no statistics move, and leaves no gradients.
+    """
+    modes = {module: module.training for module in objective.modules()}
+    objective.eval()
+    with torch.random.fork_rng(devices=_devices(batch.labels.device)):
+        objective(batch).backward()
+    found = any(parameter.requires_grad and parameter.grad is None for parameter in objective.parameters())
+    objective.zero_grad(set_to_none=True)
+    for module, mode in modes.items():
+        module.training = mode
+    return found
 
 
 def _steps(parallel: nn.Module, state: State, batches: Batches, run: Run, *, start: int) -> None:

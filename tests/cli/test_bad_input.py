@@ -18,7 +18,9 @@ finally:
     print("loaded:", heavy, file=sys.stderr)
 """
 
-INT8_ON_NANO = ["compress", "--target", "jetson-nano", "--set", "export.precision=int8"]
+NANO = ["compress", "--target", "jetson-nano"]
+INT8_ON_NANO = [*NANO, "--set", "export.precision=int8"]
+NETWORKS = Path(__file__).parents[1] / "support" / "networks"
 
 
 def edgekd(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -51,6 +53,29 @@ def edgekd(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProc
         (["compress", "--target", "jetson-nano", "--recipe", "absent.toml"], ["absent.toml", "no such file"]),
         (["compress", "--target", "absent.toml"], ["absent.toml"]),
         (["plan", "--target", "jetson-nano", "--set", "teach.schedule=linear"], ["schedule", "linear"]),
+        ([*NANO, "--data", "folders:here"], ["data", "'folders'", "did you mean 'folder:DIR'"]),
+        ([*NANO, "--data", "photos/"], ["did you mean 'folder:photos/'"]),
+        ([*NANO, "--data", "folder:"], ["'folder:' given", "folder:DIR"]),
+        ([*NANO, "--data", "npz:x.npz", "--skip-unreadable"], ["skip_unreadable", "means nothing"]),
+        ([*NANO, "--set", "data.sise=[8, 8]"], ["did you mean 'size'"]),
+        ([*NANO, "--data", "folder:x", "--set", "data.size=8"], ["data: size: 8 given"]),
+        ([*NANO, "--data", "folder:x", "--set", "data.validation=0.6", "--set", "data.test=0.5"], ["below 1"]),
+        ([*NANO, "--data", "folder:x", "--set", "data.std=[0]"], ["data: std", "0 given"]),
+        ([*NANO, "--set", "distill.alpha=1.1"], ["distill: alpha: 1.1", "at most 1"]),
+        ([*NANO, "--set", "distill.temperature=0"], ["distill: temperature: 0", "more than 0"]),
+        ([*NANO, "--set", "prune.kl_weight=-1"], ["prune: kl_weight: -1", "at least 0"]),
+        ([*NANO, "--set", "distill.attention_weight=1"], ["student_features", "teacher_features"]),
+        ([*NANO, "--set", 'distill.student_maps=["a"]'], ["in pairs"]),
+        ([*NANO, "--model-arg", "width=8"], ["--model-arg", "--model"]),
+        ([*NANO, "--weights", "w.pt"], ["--weights", "--model"]),
+        ([*NANO, "--model", "resnet8", "--model-arg", "8"], ["name=value"]),
+        ([*NANO, "--model", "resnet9"], ["resnet9", "did you mean"]),
+        ([*NANO, "--model", "absent.py:net"], ["absent.py", "no such file"]),
+        ([*NANO, "--model", "absent_package:net"], ["no module 'absent_package'"]),
+        ([*NANO, "--model", "resnet8", "--weights", "absent.pt"], ["absent.pt", "no such file"]),
+        ([*NANO, "--teacher", "absent.onnx"], ["absent.onnx", "no such file"]),
+        ([*NANO, "--teacher", "t.onnx", "--teacher-arg", "width=8"], ["--teacher-arg", "name"]),
+        ([*NANO, "--teacher", "t.onnx", "--teacher", "resnet8"], ["--teacher resnet8", "network.json"]),
         (["targets", "show", "raspberry-pi-44"], ["raspberry-pi-4"]),
         (["verify", "absent"], ["absent", "manifest.json"]),
         (["report", "absent"], ["absent", "report.md"]),
@@ -116,10 +141,11 @@ def test_an_output_that_is_a_file_or_unwritable_is_refused(tmp_path: Path) -> No
         ["compress", "--help"],
         ["targets", "list"],
         ["plan", "--target", "raspberry-pi-4"],
+        ["plan", "--target", "jetson-nano", "--model", f"{NETWORKS / 'small.py'}:small", "--data", "folder:photos"],
     ],
 )
 def test_light_commands_do_not_load_torch(arguments: list[str]) -> None:
-    """Help, version, targets and plans come without the heavy libraries."""
+    """Help, version, targets and plans, also for a network of one's own, come without the heavy libraries."""
     done = edgekd(*arguments)
     assert done.returncode == 0
     assert done.stderr == "loaded: []\n"
@@ -139,6 +165,18 @@ def test_a_plan_fed_back_as_a_recipe_is_the_same_plan(tmp_path: Path) -> None:
     second = edgekd("plan", "--recipe", str(tmp_path / "plan.toml"))
     assert first.returncode == 0
     assert second.stdout == first.stdout
+
+
+def test_a_recipe_made_with_other_code_is_refused(tmp_path: Path) -> None:
+    """A printed plan holds the digest of the user's file; after a change it says what to remove."""
+    (tmp_path / "net.py").write_text("first = 1\n")
+    printed = edgekd("plan", "--target", "jetson-nano", "--model", "net.py:net", cwd=tmp_path)
+    (tmp_path / "plan.toml").write_text(printed.stdout)
+    (tmp_path / "net.py").write_text("first = 2\n")
+    done = edgekd("compress", "--recipe", "plan.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "plan.toml: teach.factory: net.py:net: not the code" in done.stderr
+    assert "remove factory_sha256" in done.stderr
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """What a run that was cut leaves behind is enough to end with the same files."""
 
+import random
 import signal
 import subprocess
 import time
@@ -7,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import TINY, compress_command, model_bytes
+from commands import FAST, TINY, compress_command, edgekd, edgekd_command, model_bytes, sets
+from patterns import NORMALIZED
 
 TARGET = "raspberry-pi-4"
 STAGES = ("teach", "distill", "prune", "factorize", "quantize", "export")
 DEADLINE_S = 120
+NETWORK = f"{Path(__file__).parents[1] / 'support' / 'networks' / 'small.py'}:small"
 
 
 def run_until(command: list[str], line: str, *, settle_s: float, send: signal.Signals) -> tuple[int, str]:
@@ -42,6 +45,33 @@ def test_a_run_killed_in_every_stage_ends_with_the_bytes_of_one_that_was_not(
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert model_bytes(tmp_path / "out") == expected
+
+
+@pytest.mark.slow
+def test_a_distillation_with_averages_moments_and_parts_ends_with_the_same_bytes_after_kills(
+    tmp_path: Path, photos: Path, onnx_teacher: Path
+) -> None:
+    """What EMA, AdamW and accumulated gradients remember is in the checkpoint: killed at random moments, bit-equal."""
+    settings = (
+        *(*FAST, *NORMALIZED, "prune.ratio=0", "export.precision=fp32", "distill.epochs=60", "distill.lr=0.003"),
+        *("distill.averaging=ema", "distill.ema_decay=0.9", "distill.accumulate=2", "distill.optimizer=adamw"),
+    )
+    networks = ("--teacher", str(onnx_teacher), "--model", NETWORK)
+    run = ("compress", "--target", TARGET, "--data", f"folder:{photos}", *networks, *sets(*settings))
+    whole, cut = (
+        (*run, "--out", str(tmp_path / name), "--store", str(tmp_path / f"{name}-store")) for name in ("whole", "cut")
+    )
+    uncut = edgekd(*whole)
+    assert uncut.code == 0, uncut.said
+    moments = random.Random(7)  # noqa: S311 - moments, not secrets
+    for _ in range(2):
+        line, settle_s = "distill: 0/", moments.uniform(0.2, 2.0)
+        code, said = run_until(edgekd_command(*cut), line, settle_s=settle_s, send=signal.SIGKILL)
+        assert code == -signal.SIGKILL, said
+    done = edgekd(*cut)
+    assert done.code == 0, done.said
+    assert "distill: continues from step" in done.said
+    assert model_bytes(tmp_path / "cut") == model_bytes(tmp_path / "whole")
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ CHANGES: list[tuple[str, ...]] = [
     ("teach.arguments.width=16", "budgets.size_kb=48.5"),
     ("measure.runs=20", "measure.threads=2", "distill.schedule=cosine"),
     ("data.source=folder:photos", "data.size=[32, 32]", "data.mean=[0.5]", "data.std=[0.25]"),
-    ("prune.source=teacher", "quantize.student_features=[\"a\"]", "quantize.teacher_features=[\"b\"]"),
+    ("prune.source=teacher", 'quantize.student_features=["a"]', 'quantize.teacher_features=["b"]'),
     ("distill.factory=",),
 ]
 
@@ -288,8 +288,9 @@ def test_a_missing_recipe_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_given_teacher_is_part_of_the_plan_by_its_content(tmp_path: Path) -> None:
-    """The digest of both files is in the plan; other weights in the same folder are another plan, and said so."""
-    (tmp_path / "network.json").write_text("{}")
+    """The digests of both files and of the code behind them are in the plan; other ones are another plan, and said so."""
+    (tmp_path / "net.py").write_text("first = 1")
+    (tmp_path / "network.json").write_text(f'{{"factory": "{tmp_path}/net.py:make"}}')
     (tmp_path / "weights.safetensors").write_bytes(b"old")
     assignment = f"teach.given={tmp_path}"
     before = plan_of("jetson-nano", assignment)
@@ -297,6 +298,11 @@ def test_a_given_teacher_is_part_of_the_plan_by_its_content(tmp_path: Path) -> N
     assert make_plan(None, printed) == before
     (tmp_path / "weights.safetensors").write_bytes(b"new")
     assert plan_of("jetson-nano", assignment) != before
+    with pytest.raises(ConfigError, match="not the teachers"):
+        make_plan(None, printed)
+    (tmp_path / "weights.safetensors").write_bytes(b"old")
+    assert make_plan(None, printed) == before
+    (tmp_path / "net.py").write_text("first = 2")
     with pytest.raises(ConfigError, match="not the teachers"):
         make_plan(None, printed)
 

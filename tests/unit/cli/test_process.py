@@ -1,16 +1,18 @@
 """Which process this is, by torchrun's variables."""
 
+from itertools import zip_longest
+
 import pytest
 
 from edgekd.cli.process import Process, this_process
 from edgekd.core.errors import ConfigError
 
-NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "TORCHELASTIC_RESTART_COUNT")
 
 
 def with_variables(monkeypatch: pytest.MonkeyPatch, *values: str | None) -> None:
-    """Set, or remove, torchrun's three variables."""
-    for name, value in zip(NAMES, values, strict=True):
+    """Set, or remove, torchrun's variables; those after the given ones are removed."""
+    for name, value in zip_longest(NAMES, values):
         if value is None:
             monkeypatch.delenv(name, raising=False)
         else:
@@ -28,14 +30,16 @@ def test_a_process_without_torchrun_is_alone(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_torchrun_s_numbers_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fifth of eight, the second on its machine: it neither writes nor talks."""
-    with_variables(monkeypatch, "4", "1", "8")
+    with_variables(monkeypatch, "4", "1", "8", "2")
     process = this_process()
-    assert process == Process(rank=4, local_rank=1, size=8)
+    assert process == Process(rank=4, local_rank=1, size=8, attempt=2)
     assert not process.is_first
     assert process.is_one_of_several
 
 
-@pytest.mark.parametrize("values", [("one", "0", "2"), ("0", None, "2"), (None, "0", "2"), ("0", "0", "")])
+@pytest.mark.parametrize(
+    "values", [("one", "0", "2"), ("0", None, "2"), (None, "0", "2"), ("0", "0", ""), ("0", "0", "2", "x")]
+)
 def test_variables_that_are_no_numbers_are_refused(
     monkeypatch: pytest.MonkeyPatch, values: tuple[str | None, ...]
 ) -> None:

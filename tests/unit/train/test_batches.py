@@ -218,10 +218,15 @@ def test_images_are_placed_with_their_channels_last_and_rows_are_not() -> None:
     assert looks(placed) == looks(batch)
 
 
-def test_a_batch_larger_than_the_training_split_is_refused(task: Task) -> None:
-    """The message holds both numbers."""
-    with pytest.raises(ConfigError, match="batch_size: 27; the task has 26 training samples: take fewer"):
-        training_batches(task, Training(epochs=1, lr=1.0, batch_size=27), seed=0)
+def test_where_data_is_scarce_a_batch_is_all_that_can_be_shared(task: Task) -> None:
+    """Of 26 samples, 26 in one part and 24 in two parts on each of two processes; 26 parts and one more are refused."""
+    whole = training_batches(task, Training(epochs=3, lr=1.0, batch_size=128), seed=0)
+    shared = Training(epochs=1, lr=1.0, batch_size=128, accumulate=2)
+    two = training_batches(task, shared, seed=0, world=World(rank=0, size=2))
+    assert (whole.training.batch_size, whole.steps) == (26, 3)
+    assert (two.training.batch_size, len(two.batch(0).samples)) == (24, 12)
+    with pytest.raises(ConfigError, match="a step has 27 parts; the task has 26 training samples: take fewer"):
+        training_batches(task, Training(epochs=1, lr=1.0, batch_size=27, accumulate=27), seed=0)
 
 
 def test_a_batch_that_processes_and_parts_do_not_divide_is_refused(task: Task) -> None:

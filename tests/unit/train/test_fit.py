@@ -17,8 +17,8 @@ from trainings import Cut, Formula, network, run_in
 from edgekd.core.progress import PlainProgress
 from edgekd.tasks.preprocessing import normalize
 from edgekd.tasks.task import Task
-from edgekd.train.batches import training_batches
-from edgekd.train.fit import fit
+from edgekd.train.batches import Batch, training_batches
+from edgekd.train.fit import fit, has_idle_parameters
 from edgekd.train.supervised import Supervised
 from edgekd.train.training import Training
 
@@ -243,3 +243,27 @@ def test_what_the_judge_sees_are_the_averages(task: Task, tmp_path: Path) -> Non
 def _note(losses: list[float], _step: int, loss: float) -> None:
     """Write *loss* down."""
     losses.append(loss)
+
+
+def test_a_parameter_that_the_loss_does_not_reach_is_found_before_processes_wait_for_it(task: Task) -> None:
+    """A layer beside the network makes the difference; statistics, modes and gradients are as before."""
+    module = network()
+    beside = nn.ModuleDict({"used": module, "never": nn.Linear(2, 2)})
+
+    class Objective(nn.Module):
+        def __init__(self, parts: nn.Module) -> None:
+            super().__init__()
+            self.parts = parts
+
+        def forward(self, batch: Batch) -> Tensor:
+            return Supervised(module)(batch) * 1.0
+
+    batch = training_batches(task, Training(epochs=1, lr=0.1, batch_size=8), seed=1).batch(0)
+    before = {name: tensor.clone() for name, tensor in beside.state_dict().items()}
+
+    assert not has_idle_parameters(Objective(module), batch)
+    assert has_idle_parameters(Objective(beside), batch)
+
+    assert all(torch.equal(tensor, before[name]) for name, tensor in beside.state_dict().items())
+    assert all(parameter.grad is None for parameter in beside.parameters())
+    assert module.training
