@@ -44,8 +44,8 @@ def join(device: torch.device, *, attempt: int = 0) -> World:
     """
     if device.type == "cuda":
         torch.cuda.set_device(device)  # nccl sends objects by way of the current GPU, which is the first for everyone
-    shared, rank, size = next(distributed.rendezvous("env://"))
-    store = distributed.PrefixStore(f"attempt-{attempt}", shared)
+    shared, rank, size = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
+    store = distributed.PrefixStore(f"attempt-{attempt}", shared)  # type: ignore[attr-defined]
     backend = _BACKENDS.get(device.type, "gloo")
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     return World(rank=distributed.get_rank(), size=distributed.get_world_size())

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import FAST, edgekd, sets
@@ -18,7 +19,7 @@ def taps(stage: str, mine: str, theirs: str) -> tuple[str, ...]:
     return f'{stage}.student_features=["{mine}"]', f'{stage}.teacher_features=["{theirs}"]'
 
 
-def settings_of(bundle: Path) -> dict[str, dict[str, float]]:
+def settings_of(bundle: Path) -> dict[str, dict[str, Any]]:
     """Return what each stage of a bundle ran with."""
     lineage = json.loads((bundle / "manifest.json").read_text())["lineage"]
     return {entry["stage"]: entry["settings"] for entry in lineage}
@@ -47,7 +48,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_a_student_learns_with_each_term(taught: Path, photos: Path, name: str, term: tuple[str, ...]) -> None:
-    """Distilled with standardized logits, DKD, DIST, hints or attention transfer, the student tells the patterns apart."""
+    """With standardized logits, DKD, DIST, hints or attention transfer the student comes to tell the patterns apart."""
     networks = ["--teacher", NETWORK, "--teacher-arg", "width=16", "--model", NETWORK]
     run = ["--target", "jetson-nano", "--data", f"folder:{photos}", *networks]
     done = edgekd(
@@ -62,7 +63,7 @@ def test_a_student_learns_with_each_term(taught: Path, photos: Path, name: str, 
 
 
 def test_recovery_learns_with_terms_of_its_own(taught: Path, photos: Path) -> None:
-    """Attention transfer after pruning, hints from the graph's values in quantization: both from the uncompressed one."""
+    """Attention transfer after pruning, hints from the graph's values in quantization, from the uncompressed one."""
     networks = ["--model", NETWORK, "--model-arg", "width=16"]
     prune = ("prune.attention_weight=100", *taps("prune", "stem", "stem"))
     quantize = (f"quantize.{HINTS}", *taps("quantize", "points.Relu_1_output", "body"))

@@ -28,7 +28,7 @@ def trained(width: int) -> dict[str, torch.Tensor]:
     labels = torch.from_numpy(patterns(180)[1])
     for _ in range(60):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(network(BIASED), labels).backward()
+        nn.functional.cross_entropy(network(BIASED), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return network.state_dict()
 

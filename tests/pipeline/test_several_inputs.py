@@ -13,7 +13,7 @@ NETWORKS = Path(__file__).parents[1] / "support" / "networks"
 
 
 def test_two_inputs_and_two_outputs_go_all_the_way(tmp_path: Path) -> None:
-    """Every input and output is in every file, in the manifest and in the golden samples, and ``verify`` replays all."""
+    """Every input and output is in the files, the manifest and the golden samples, and ``verify`` replays all."""
     network = f"{NETWORKS / 'small.py'}:two_senses"
     run = ["--data", f"module:{NETWORKS / 'senses.py'}:task", "--teacher", network, "--teacher-arg", "width=16"]
     quick = sets(*FAST, "teach.epochs=6", "teach.lr=0.05")

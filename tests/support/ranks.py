@@ -187,9 +187,7 @@ def idle(world: World, folder: Path) -> dict[str, Tensor]:
     """Return the tensors of a network with an idle head after some steps with L1 on all of it."""
     module = seeded(TwoHeads)
     training = Training(epochs=2, lr=0.01, batch_size=16, l1=1e-3, **STILL)
-    run = Run(
-        name="idle", progress=SilentProgress(), checkpoint=folder / f"idle-{world.rank}", has_idle_parameters=True
-    )
+    run = Run(name="idle", progress=SilentProgress(), checkpoint=folder / f"idle-{world.rank}")
     task = image_task(digit_like(), np.arange(128) % 10)
     fit(FirstOnly(module), training_batches(task, training, seed=0, world=world), run)
     return dict(module.state_dict())

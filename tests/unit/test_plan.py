@@ -288,7 +288,7 @@ def test_a_missing_recipe_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_given_teacher_is_part_of_the_plan_by_its_content(tmp_path: Path) -> None:
-    """The digests of both files and of the code behind them are in the plan; other ones are another plan, and said so."""
+    """The digests of both files and of the code behind them are in the plan; other ones are another, and said so."""
     (tmp_path / "net.py").write_text("first = 1")
     (tmp_path / "network.json").write_text(f'{{"factory": "{tmp_path}/net.py:make"}}')
     (tmp_path / "weights.safetensors").write_bytes(b"old")

@@ -45,5 +45,5 @@ def test_variables_that_are_no_numbers_are_refused(
 ) -> None:
     """Half of torchrun's variables, or words in them, end in one sentence that names them."""
     with_variables(monkeypatch, *values)
-    with pytest.raises(ConfigError, match="WORLD_SIZE.*torchrun"):
+    with pytest.raises(ConfigError, match=r"WORLD_SIZE.*torchrun"):
         this_process()

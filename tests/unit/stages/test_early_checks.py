@@ -41,8 +41,10 @@ def test_an_operator_that_cannot_be_quantized_is_named_before_training(factory: 
 def test_a_wrong_tap_of_a_recovery_stage_is_named_with_its_stage(factory: str, side: str) -> None:
     """The message begins with the stage and the side of the pair."""
     teach = Teach(factory=factory, arguments={"classes": 10, "activation": "ReLU"})
-    taps = {"student_features": ("1",), "teacher_features": ("1",)} | {f"{side}_features": ("7",)}
-    prune = Prune(epochs=1, lr=0.1, multiple=4, feature_weight=1.0, **taps)
+    mine, theirs = ("7", "1") if side == "student" else ("1", "7")
+    prune = Prune(
+        epochs=1, lr=0.1, multiple=4, feature_weight=1.0, student_features=(mine,), teacher_features=(theirs,)
+    )
 
     with pytest.raises(ConfigError, match=rf"prune\.{side}: tap '7': Sequential has no such module"):
         check_networks([teach, prune], load_digits())
