@@ -71,7 +71,7 @@ def test_two_teachers_are_averaged(tmp_path: Path, photos: Path, onnx_teacher: P
     saved.mkdir()
     network = Network(factory=f"{NETWORK}:small", arguments={"width": 8})
     save_network(saved, network, build(network, seed=1))
-    run = ("--data", f"folder:{photos}", "--teacher", str(onnx_teacher), "--teacher", saved, *STUDENT)
+    run = ("--data", f"folder:{photos}", "--teacher", str(onnx_teacher), "--teacher", str(saved), *STUDENT)
     done = compress("jetson-nano", tmp_path, *run, *sets("prune.ratio=0"))
     assert done.code == 0, done.said
     assert "teach: the teacher is right on 100.0%" in done.said
