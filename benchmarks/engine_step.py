@@ -187,7 +187,7 @@ def by_hand(network: nn.Module, task: Task, training: Training) -> list[float]:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        float(loss)
+        loss.item()
         ends.append(time.perf_counter())
     return [1e3 * (after - before) for before, after in pairwise(ends)]
 
