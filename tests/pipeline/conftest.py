@@ -1,10 +1,11 @@
 """Bundles, a store and data that the tests of whole runs share."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import compress_arguments, edgekd
+from commands import compress_command
 from patterns import write_folder, write_teacher
 
 
@@ -22,8 +23,9 @@ def bundle_of(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> C
     def make(target: str) -> Path:
         if target not in made:
             out = tmp_path_factory.mktemp(target) / "bundle"
-            done = edgekd(*compress_arguments(target, out=out, store=shared_store))
-            assert done.code == 0, done.said
+            command = compress_command(target, out=out, store=shared_store)
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
             made[target] = out
         return made[target]
 

@@ -2,13 +2,14 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from commands import compress_arguments, edgekd, small_disk
+from commands import compress_command, edgekd_command, small_disk
 from onnx import TensorProto, numpy_helper
 
 from edgekd.networks.session import answers, open_session
@@ -69,15 +70,15 @@ def test_the_verify_command_refuses_a_changed_byte(bundle_of: Callable[[str], Pa
     """A whole bundle ends with exit code 0, a changed model with 3 and one sentence that names the file."""
     copied = tmp_path / "bundle"
     shutil.copytree(bundle_of("jetson-nano"), copied)
-    good = edgekd("verify", copied)
+    good = subprocess.run(edgekd_command("verify", str(copied)), capture_output=True, text=True, check=False)
     content = bytearray((copied / "model.onnx").read_bytes())
     content[-1] ^= 1
     (copied / "model.onnx").write_bytes(content)
-    bad = edgekd("verify", copied)
-    assert good.code == 0, good.said
-    assert bad.code == 3
-    assert "model.onnx" in bad.said
-    assert "Traceback" not in bad.said
+    bad = subprocess.run(edgekd_command("verify", str(copied)), capture_output=True, text=True, check=False)
+    assert good.returncode == 0, good.stderr
+    assert bad.returncode == 3
+    assert "model.onnx" in bad.stderr
+    assert "Traceback" not in bad.stderr
 
 
 def test_a_full_disk_leaves_no_half_written_bundle(
@@ -88,11 +89,12 @@ def test_a_full_disk_leaves_no_half_written_bundle(
     disk = tmp_path / "disk"
     disk.mkdir()
     with small_disk(disk, "48k"):
-        done = edgekd(*compress_arguments("jetson-nano", out=disk / "out", store=shared_store))
+        command = compress_command("jetson-nano", out=disk / "out", store=shared_store)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         left = list(disk.iterdir())
-    assert done.code == 2, done.said
-    assert str(disk) in done.said.splitlines()[-1]
-    assert "Traceback" not in done.said
+    assert done.returncode == 2, done.stderr
+    assert str(disk) in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
     assert left == []
 
 

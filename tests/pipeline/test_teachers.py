@@ -40,7 +40,7 @@ def test_an_onnx_file_teaches_and_its_logits_are_computed_once(
     tmp_path: Path, photos: Path, onnx_teacher: Path
 ) -> None:
     """A file at an opset that no target reads teaches; other targets and batch sizes reuse what it said."""
-    run: tuple[str, ...] = ("--data", f"folder:{photos}", "--teacher", str(onnx_teacher), *STUDENT)
+    run = ("--data", f"folder:{photos}", "--teacher", str(onnx_teacher), *STUDENT)
     first = compress("jetson-nano", tmp_path, *run)
     assert first.code == 0, first.said
     assert "teach: the teacher is right on 100.0%" in first.said
@@ -59,16 +59,7 @@ def test_an_onnx_file_teaches_and_its_logits_are_computed_once(
 def test_an_onnx_file_for_one_image_at_a_time_teaches_batches(tmp_path: Path, photos: Path) -> None:
     """A batch that is fixed to 1, as in files for a device, is no obstacle; built-in names take the data's classes."""
     teacher = write_teacher(tmp_path / "single.onnx", batch=1)
-    run: tuple[str, ...] = (
-        "--data",
-        f"folder:{photos}",
-        "--teacher",
-        str(teacher),
-        "--model",
-        "dscnn",
-        "--model-arg",
-        "width=8",
-    )
+    run = ("--data", f"folder:{photos}", "--teacher", str(teacher), "--model", "dscnn", "--model-arg", "width=8")
     done = compress("jetson-nano", tmp_path, *run, *sets(*FAST, *NORMALIZED, "prune.ratio=0"))
     assert done.code == 0, done.said
     assert logits_of(done, "distill") == (5 * 144, 0)
@@ -80,15 +71,7 @@ def test_two_teachers_are_averaged(tmp_path: Path, photos: Path, onnx_teacher: P
     saved.mkdir()
     network = Network(factory=f"{NETWORK}:small", arguments={"width": 8})
     save_network(saved, network, build(network, seed=1))
-    run: tuple[str, ...] = (
-        "--data",
-        f"folder:{photos}",
-        "--teacher",
-        str(onnx_teacher),
-        "--teacher",
-        str(saved),
-        *STUDENT,
-    )
+    run = ("--data", f"folder:{photos}", "--teacher", str(onnx_teacher), "--teacher", str(saved), *STUDENT)
     done = compress("jetson-nano", tmp_path, *run, *sets("prune.ratio=0"))
     assert done.code == 0, done.said
     assert "teach: the teacher is right on 100.0%" in done.said

@@ -2,12 +2,10 @@
 
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -71,26 +69,6 @@ def edgekd(*arguments: str | Path, cwd: Path | None = None) -> Done:
     return Done(code, out, said)
 
 
-def killed(*arguments: str | Path, until: Callable[[str], bool], settle_s: float = 0) -> str:
-    """Run the command line as ``edgekd`` does, and kill it *settle_s* after *until* holds of what it said; return that.
-
-    Nothing of the process is left to end in order: it is SIGKILL.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        out, said = Path(folder) / "stdout", Path(folder) / "stderr"
-        said.touch()
-        process = _PROCESSES.Process(target=_run, args=([*map(str, arguments)], Path.cwd(), out, said))
-        process.start()
-        while not until(said.read_text()):
-            assert process.is_alive(), said.read_text()
-            time.sleep(0.02)
-        time.sleep(settle_s)
-        process.kill()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL, said.read_text()
-        return said.read_text()
-
-
 def _run(arguments: list[str], cwd: Path, out: Path, said: Path) -> None:
     """Be the command: its arguments, its folder, its streams."""
     from edgekd.cli.main import main  # noqa: PLC0415 - typer's warnings about click are no test's affair
@@ -112,14 +90,9 @@ def edgekd_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "edgekd.cli.main", *arguments]
 
 
-def compress_arguments(target: str, *, out: Path, store: Path, settings: tuple[str, ...] = TINY) -> list[str]:
-    """Return the arguments of one tiny compression."""
-    return ["compress", "--target", target, "--out", str(out), "--store", str(store), *sets(*settings)]
-
-
 def compress_command(target: str, *, out: Path, store: Path, settings: tuple[str, ...] = TINY) -> list[str]:
     """Return the command line of one tiny compression."""
-    return edgekd_command(*compress_arguments(target, out=out, store=store, settings=settings))
+    return edgekd_command("compress", "--target", target, "--out", str(out), "--store", str(store), *sets(*settings))
 
 
 def model_bytes(bundle: Path) -> Mapping[str, bytes]:
