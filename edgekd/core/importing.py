@@ -16,6 +16,8 @@ from edgekd.core.strict import suggestion
 
 _MODULE_PREFIX: Final = "edgekd_user_"
 
+_OURS: Final = Path(__file__).resolve().parents[1]
+
 
 def import_object(name: str, *, where: str) -> object:
     """Return what *name* means: ``package.module:attribute`` or ``path/to/file.py:attribute``.
@@ -119,7 +121,7 @@ def _has(folder: Path, name: str) -> bool:
 
 
 def _place(error: BaseException) -> str:
-    """Return ``file, line n: `` for the innermost line of code outside Python's and edgekd's own import machinery."""
+    """Return ``file, line n: `` for the innermost line of code outside edgekd and Python's import machinery."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}: "
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
@@ -129,7 +131,7 @@ def _place(error: BaseException) -> str:
 
 def _is_machinery(filename: str) -> bool:
     """Say whether *filename* is one of the files that a frame passes on its way to the user's code."""
-    return filename.startswith("<") or filename in {__file__, importlib.__file__}
+    return filename.startswith("<") or filename == importlib.__file__ or Path(filename).is_relative_to(_OURS)
 
 
 def _is_users(filename: str) -> bool:

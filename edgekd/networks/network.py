@@ -10,6 +10,7 @@ from torch import nn
 
 from edgekd.core.disk import write_atomically
 from edgekd.core.errors import ConfigError
+from edgekd.core.importing import user_code
 from edgekd.core.strict import convert
 from edgekd.networks.catalog import Argument
 from edgekd.networks.edits import Edit, apply_edits
@@ -42,13 +43,8 @@ def build(network: Network, *, seed: int = 0) -> nn.Module:
     factory = import_factory(network.factory)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        try:
+        with user_code(f"{network.factory}: called with {dict(network.arguments)}"):
             module = factory(**network.arguments)
-        except ConfigError:
-            raise
-        except Exception as error:  # a user's factory can raise anything
-            message = f"{network.factory}: called with {dict(network.arguments)}: {type(error).__name__}: {error}."
-            raise ConfigError(message) from error
         if not isinstance(module, nn.Module):
             message = f"{network.factory}: gave {type(module).__name__}; expected a torch.nn.Module."
             raise ConfigError(message)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import onnx
 import torch
 from torch import nn
 
@@ -10,11 +11,13 @@ from edgekd.core.errors import ConfigError
 from edgekd.distill.taps import shapes_at
 from edgekd.export.exporter import export_onnx
 from edgekd.networks.answer import examples
+from edgekd.networks.blackbox import fitted, read_onnx
 from edgekd.networks.network import Network, load_network
+from edgekd.networks.session import answers, open_session
 from edgekd.quantize.placement import PLACEMENTS, place
 from edgekd.quantize.simulation import SimulatedGraph
 from edgekd.stages.origin import built
-from edgekd.stages.settings import Distill, FactorizeLayers, Prune, Quantize, Settings, Teach
+from edgekd.stages.settings import ONNX_SUFFIX, Distill, FactorizeLayers, Prune, Quantize, Settings, Teach
 from edgekd.tasks.task import Task
 from edgekd.train.evaluate import answer_shapes
 
@@ -24,12 +27,16 @@ _EXAMPLES = 2
 def check_networks(stages: Sequence[Settings], task: Task) -> None:
     """Raise ConfigError where a network cannot be built, does not answer as the task wants, or has no tapped module.
 
-    Also where the network that ships holds an operator that cannot be quantized and is to be.
+    Also where a teacher's ONNX file does not fit the task, and where the network that ships holds an operator that
+    cannot be quantized and is to be.
     """
     teacher: nn.Module | None = None
     student: nn.Module | None = None
     for settings in stages:
-        if isinstance(settings, Teach) and not settings.is_black_box:
+        if isinstance(settings, Teach) and settings.is_black_box:
+            for given in settings.given:
+                given_graph(given, task)
+        elif isinstance(settings, Teach):
             teacher = student = _teacher(settings, task)
         if isinstance(settings, Distill):
             student = _built(settings, task)
@@ -48,6 +55,30 @@ def check_given_folder(folder: str, task: Task) -> tuple[Network, nn.Module]:
     network, module = load_network(Path(folder))
     check_answers(answer_shapes(module, task), task, where=f"teach.given: {folder}")
     return network, module
+
+
+def given_graph(given: str, task: Task) -> onnx.ModelProto:
+    """Return one given teacher as an ONNX graph that takes and gives what *task* wants, or raise ConfigError."""
+    if given.endswith(ONNX_SUFFIX):
+        graph = fitted(
+            read_onnx(Path(given)), {entry.name: entry.shape for entry in task.inputs}, where=f"teach.given: {given}"
+        )
+        check_answers((_logits_shape(graph, task, given),), task, where=f"teach.given: {given}")
+        return graph
+    return export_onnx(check_given_folder(given, task)[1], task)
+
+
+def _logits_shape(graph: onnx.ModelProto, task: Task, given: str) -> tuple[int, ...]:
+    """Return the shape of the first output for one sample, without the batch; ConfigError where it cannot run."""
+    sample = task.read(task.validation, slice(0, 1))
+    session = open_session(graph)
+    try:
+        logits = answers(session, [sample])
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated types from its native code
+        reason = str(error).strip().partition("\n")[0]
+        message = f"teach.given: {given}: ONNX Runtime cannot run it on a sample of '{task.name}': {reason}."
+        raise ConfigError(message) from error
+    return tuple(logits.shape[1:])
 
 
 def check_answers(shapes: tuple[tuple[int, ...], ...], task: Task, *, where: str) -> None:

@@ -6,9 +6,8 @@ from numpy.typing import NDArray
 from edgekd.core.errors import ConfigError
 from edgekd.core.progress import Progress
 from edgekd.networks.session import answers, open_session
-from edgekd.stages.fitness import check_given_folder
+from edgekd.stages.fitness import check_given_folder, given_graph
 from edgekd.stages.settings import Teach
-from edgekd.stages.teach import given_graph
 from edgekd.tasks.making import with_labels
 from edgekd.tasks.task import Split, Task
 from edgekd.train.evaluate import logits_of

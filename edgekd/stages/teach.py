@@ -3,16 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import onnx
 from torch import nn
 
 from edgekd.core.errors import ConfigError
-from edgekd.export.exporter import export_onnx
-from edgekd.networks.blackbox import average, fitted, read_onnx
+from edgekd.networks.blackbox import average
 from edgekd.networks.graph_counting import count_graph_macs, count_graph_parameters
 from edgekd.networks.network import Network
-from edgekd.networks.session import answers, open_session
-from edgekd.stages.fitness import check_answers, check_given_folder
+from edgekd.stages.fitness import check_given_folder, given_graph
 from edgekd.stages.origin import built
 from edgekd.stages.recovery import run_of, say_size
 from edgekd.stages.result import (
@@ -23,9 +20,8 @@ from edgekd.stages.result import (
     save_result,
     write_graph,
 )
-from edgekd.stages.settings import ONNX_SUFFIX, Teach
+from edgekd.stages.settings import Teach
 from edgekd.stages.stage import Env, Inputs, Record
-from edgekd.tasks.task import Task
 from edgekd.train.batches import training_batches
 from edgekd.train.fit import fit
 from edgekd.train.supervised import Supervised
@@ -56,30 +52,6 @@ def ensures(settings: Teach, _inputs: Inputs, out: Path, env: Env) -> None:
     ensure_better_than_chance(out, env.task, "teach")
     if not settings.is_black_box:
         ensure_same_answers(out, env.task)
-
-
-def given_graph(given: str, task: Task) -> onnx.ModelProto:
-    """Return one given teacher as an ONNX graph that takes and gives what *task* wants, or raise ConfigError."""
-    if given.endswith(ONNX_SUFFIX):
-        graph = fitted(
-            read_onnx(Path(given)), {entry.name: entry.shape for entry in task.inputs}, where=f"teach.given: {given}"
-        )
-        check_answers((_logits_shape(graph, task, given),), task, where=f"teach.given: {given}")
-        return graph
-    return export_onnx(check_given_folder(given, task)[1], task)
-
-
-def _logits_shape(graph: onnx.ModelProto, task: Task, given: str) -> tuple[int, ...]:
-    """Return the shape of the first output for one sample, without the batch; ConfigError where it cannot run."""
-    sample = task.read(task.validation, slice(0, 1))
-    session = open_session(graph)
-    try:
-        logits = answers(session, [sample])
-    except Exception as error:  # ONNX Runtime raises a dozen unrelated types from its native code
-        reason = str(error).strip().partition("\n")[0]
-        message = f"teach.given: {given}: ONNX Runtime cannot run it on a sample of '{task.name}': {reason}."
-        raise ConfigError(message) from error
-    return tuple(logits.shape[1:])
 
 
 def _save_black_box(settings: Teach, out: Path, env: Env) -> Record:

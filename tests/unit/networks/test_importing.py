@@ -171,3 +171,17 @@ def test_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
     """As when a saved network is loaded in another folder than it was made in."""
     with pytest.raises(ConfigError, match=r"net\.py: no such file; expected a Python file, relative to"):
         build(Network(factory=f"{tmp_path}/net.py:make"))
+
+
+def test_what_goes_wrong_in_a_factory_is_one_sentence_with_file_and_line(write: Write) -> None:
+    """The line is the user's, however deep in torch it fails; for arguments that it does not take there is none."""
+    factory = f"{write('net.py', 'from torch import nn' + chr(10) + 'def make(size):' + chr(10) + DEEP)}:make"
+
+    with pytest.raises(ConfigError, match=r"make: called with {'size': -1}: .*net\.py, line 3: RuntimeError: ") as caught:
+        build(Network(factory=factory, arguments={"size": -1}))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"make: called with {}: TypeError: make\(\) missing 1 required"):
+        build(Network(factory=factory))
+
+
+DEEP = "    return nn.Linear(3, size)\n"

@@ -9,6 +9,7 @@ import pytest
 from edgekd.core.errors import ConfigError
 from edgekd.core.strict import convert
 from edgekd.stages.fitness import check_networks
+from edgekd.stages.origin import network_of
 from edgekd.stages.settings import Distill, Teach
 from edgekd.tasks.task import Task
 
@@ -51,9 +52,27 @@ def test_edgekds_own_networks_get_classes_and_channels_from_the_data(quadrants: 
     check_networks([Teach(), Distill()], quadrants)
 
 
-def test_a_fit_network_and_a_black_box_pass(quadrants: Task) -> None:
-    """One logit for each class is all that is asked; an ONNX file is looked at when it is read."""
-    check_networks([Teach(given=("somewhere.onnx",), factory="no:where"), distill()], quadrants)
+def test_a_vision_transformer_gets_the_size_of_the_images(quadrants: Task) -> None:
+    """Its own default is 224 pixels; the data has 8, and what the recipe says comes first."""
+    shape = {"patch": 4, "dim": 12, "depth": 1, "heads": 3}
+    settings = Distill(factory="edgekd.networks.vit:vit", arguments=MappingProxyType(shape))
+    larger = Distill(factory="edgekd.networks.vit:vit", arguments=MappingProxyType(shape | {"image_size": 16}))
+
+    assert network_of(settings, quadrants).arguments == shape | {"classes": 4, "channels": 1, "image_size": 8}
+    assert network_of(larger, quadrants).arguments["image_size"] == 16
+    check_networks([settings], quadrants)
+
+
+def test_a_fit_network_and_a_black_box_pass(quadrants: Task, onnx_of: FolderOf) -> None:
+    """One logit for each class is all that is asked, of an ONNX file as well; its factory is not looked at."""
+    check_networks([Teach(given=(str(onnx_of("quadrants")),), factory="no:where"), distill()], quadrants)
+
+
+def test_a_black_box_of_other_classes_is_named_before_training(quadrants: Task, onnx_of: FolderOf) -> None:
+    """It is read and run once, with every other check."""
+    file = onnx_of("linear", classes=3)
+    with pytest.raises(ConfigError, match=rf"teach.given: {file}: answers with shape \(3,\)"):
+        check_networks([Teach(given=(str(file),)), distill()], quadrants)
 
 
 def test_a_given_folder_is_looked_at(quadrants: Task, folder_of: FolderOf) -> None:
