@@ -56,16 +56,15 @@ def task():
     )
 """
 
+TRAINED = ("teach", "distill", "prune", "factorize", "quantize")
+
 SETTINGS = (
     "distill.arguments.width=8",
     "distill.arguments.stem_stride=8",
     "teach.arguments.width=8",
     "teach.arguments.stem_stride=8",
-    "teach.epochs=1",
-    "distill.epochs=1",
-    "prune.epochs=1",
-    "factorize.epochs=1",
-    "quantize.epochs=1",
+    *(f"{stage}.epochs=1" for stage in TRAINED),
+    *(f"{stage}.batch_size=32" for stage in TRAINED),
     "measure.runs=20",
     "budgets.drop_points=100",
 )
