@@ -20,7 +20,7 @@ from edgekd.tasks.rows import RowWriter
 
 LIMIT_BYTES = 3 << 29
 TIMES = 4
-SHAPE = (3, 224, 224)
+SHAPE = (3, 64, 64)
 HELD_OUT = 500
 CHUNK = 256
 SEED = 0
@@ -60,11 +60,10 @@ TRAINED = ("teach", "distill", "prune", "factorize", "quantize")
 
 SETTINGS = (
     "distill.arguments.width=8",
-    "distill.arguments.stem_stride=8",
+    "distill.arguments.stem_stride=4",
     "teach.arguments.width=8",
-    "teach.arguments.stem_stride=8",
+    "teach.arguments.stem_stride=4",
     *(f"{stage}.epochs=1" for stage in TRAINED),
-    *(f"{stage}.batch_size=32" for stage in TRAINED),
     "measure.runs=20",
     "budgets.drop_points=100",
 )
