@@ -1,14 +1,14 @@
 """The edgekd command: its sub-commands, and how every one of them ends."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import click
 import typer
 
 from edgekd import __version__
 from edgekd.cli import compress, plan, report, targets, verify
-from edgekd.core.errors import EdgekdError
+from edgekd.core.errors import ConfigError, EdgekdError
 
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
@@ -25,6 +25,9 @@ app.command("plan")(plan.command)
 app.command("report")(report.command)
 app.command("verify")(verify.command)
 app.add_typer(targets.app, name="targets")
+
+
+_OUT_OF_MEMORY: Final = ("can't allocate memory", "out of memory")
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
@@ -52,9 +55,22 @@ def main() -> None:
         code = _fail(f"{error.format_message()} See --help.", error.exit_code)
     except EdgekdError as error:
         code = _fail(str(error), error.exit_code)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        code = _fail(
+            "not enough memory; lower batch_size of the stage above with --set, or close other programs. "
+            "What was done is kept: the same command goes on from there.",
+            ConfigError.exit_code,
+        )
     if code == INTERRUPTED:
         _fail("interrupted; the same command goes on from the last saved step.", code)
     sys.exit(code)
+
+
+def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Tell whether *error* is Python's, numpy's or torch's way to say so; torch's has no type of its own on a CPU."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def _fail(sentence: str, code: int) -> int:

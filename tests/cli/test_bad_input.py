@@ -192,3 +192,30 @@ def test_a_full_disk_under_the_store_ends_in_one_sentence(tmp_path: Path) -> Non
     assert str(disk) in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+HUNGRY = """
+import numpy, torch
+from torch import nn
+
+class Hungry(nn.Module):
+    def __init__(self, numbers):
+        super().__init__()
+        self.layer = nn.Linear(784, 10)
+        self.numbers = numbers
+    def forward(self, images):
+        if self.training:
+            (numpy if self.numbers else torch).empty(1 << 55)
+        return self.layer(images.flatten(1))
+"""
+
+
+@pytest.mark.parametrize("numbers", ["true", "false"])
+def test_too_little_memory_ends_in_one_sentence(tmp_path: Path, numbers: str) -> None:
+    """Whether torch asks for more than there is, or numpy: exit code 2 and what to lower, no traceback."""
+    (tmp_path / "net.py").write_text(HUNGRY)
+    done = edgekd(*NANO, "--model", "net.py:Hungry", "--model-arg", f"numbers={numbers}", cwd=tmp_path)
+
+    assert done.returncode == 2, done.stderr
+    assert "edgekd: not enough memory; lower batch_size" in done.stderr
+    assert "Traceback" not in done.stderr

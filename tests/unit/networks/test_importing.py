@@ -177,7 +177,9 @@ def test_what_goes_wrong_in_a_factory_is_one_sentence_with_file_and_line(write: 
     """The line is the user's, however deep in torch it fails; for arguments that it does not take there is none."""
     factory = f"{write('net.py', 'from torch import nn' + chr(10) + 'def make(size):' + chr(10) + DEEP)}:make"
 
-    with pytest.raises(ConfigError, match=r"make: called with {'size': -1}: .*net\.py, line 3: RuntimeError: ") as caught:
+    with pytest.raises(
+        ConfigError, match=r"make: called with {'size': -1}: .*net\.py, line 3: RuntimeError: "
+    ) as caught:
         build(Network(factory=factory, arguments={"size": -1}))
     assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match=r"make: called with {}: TypeError: make\(\) missing 1 required"):
