@@ -64,10 +64,13 @@ PLACEMENTS: Final[Mapping[PlacementName, Placement]] = MappingProxyType(
 
 
 class Weight(msgspec.Struct, frozen=True, kw_only=True):
-    """The quantized weights of one node: initializer, output-channel axis, and the bias if there is one."""
+    """The quantized weights of one node: initializer, output-channel axis, and the bias if there is one.
+
+    Without an *axis* all channels share a scale.
+    """
 
     name: str
-    axis: int
+    axis: int | None
     input_value: str
     bias: str | None
 

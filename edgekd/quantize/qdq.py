@@ -8,19 +8,19 @@ import torch
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from edgekd.quantize.fake import Grid, bias_scales, quantize_bias, quantize_weight
+from edgekd.quantize.fake import Encodings, bias_scales, broadcast_scales, quantize_bias, quantize_weight
 from edgekd.quantize.placement import Places, Weight
 
 
-def write_qdq(model: ModelProto, places: Places, grids: Mapping[str, Grid]) -> ModelProto:
-    """Return a copy of the float graph *model* with Q/DQ at *places* on *grids* and int8 weights on disk.
+def write_qdq(model: ModelProto, places: Places, encodings: Encodings) -> ModelProto:
+    """Return a copy of the float graph *model* with Q/DQ at *places*, by *encodings*, and int8 weights on disk.
 
     Scales and zero points of activations are 0-d: shape (1,) keeps runtimes from fusing. A trained bias
     becomes int32 where the runtime wants it so. The float weights that were replaced are gone from the file.
     Weights have zero points, though ONNX reads 0 where there are none: without them ONNX Runtime 1.32 leaves
     Gemm in float and TensorRT 8.2 refuses the node. Equal zero points are one initializer.
     """
-    writer = _Writer(model.graph, places, grids)
+    writer = _Writer(model.graph, places, encodings)
     for node in model.graph.node:
         writer.add(node)
     quantized = ModelProto()
@@ -34,11 +34,11 @@ def write_qdq(model: ModelProto, places: Places, grids: Mapping[str, Grid]) -> M
 class _Writer:
     """Nodes and constants of the quantized graph, as far as they are written: each pair and constant once."""
 
-    def __init__(self, graph: GraphProto, places: Places, grids: Mapping[str, Grid]) -> None:
+    def __init__(self, graph: GraphProto, places: Places, encodings: Encodings) -> None:
         """Start with no node and no constant."""
         self._floats = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
         self._places = places
-        self._grids = grids
+        self._encodings = encodings
         self._written: set[str] = set()
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, TensorProto] = {}
@@ -52,8 +52,10 @@ class _Writer:
                 rewired.input[position] = self._activation(value, node.name)
         weight = self._places.weights.get(node.name)
         if weight is not None:
-            levels, scales = quantize_weight(_tensor(self._floats[weight.name]), weight.axis)
-            rewired.input[1] = self._dequantized(weight.name, levels.numpy(), scales.numpy(), weight.axis)
+            values = _tensor(self._floats[weight.name])
+            scales = broadcast_scales(self._encodings.weights[weight.name], values, weight.axis)
+            levels = quantize_weight(values, scales).numpy()
+            rewired.input[1] = self._dequantized(weight.name, levels, scales.numpy(), weight.axis)
             if weight.bias is not None and self._places.integer_bias:
                 rewired.input[2] = self._bias(node.name, weight, scales)
         rounded = [value for value in node.output if value in self._places.outputs]
@@ -70,7 +72,7 @@ class _Writer:
         is_output = value in self._places.outputs
         end = value if is_output else f"{name}_dq"
         if end not in self._written:
-            grid = self._grids[value]
+            grid = self._encodings.activations[value]
             scale = np.array(grid.scale, dtype=np.float32)
             zero_point = np.array(grid.zero_point, dtype=np.int8)
             constants = [
@@ -84,18 +86,25 @@ class _Writer:
 
     def _bias(self, node: str, weight: Weight, scales: torch.Tensor) -> str:
         """Return the dequantized int32 bias of *node*, whose step is input scale times weight scale."""
-        steps = bias_scales(self._grids[weight.input_value].scale, scales)
+        steps = bias_scales(torch.tensor(self._encodings.activations[weight.input_value].scale), scales)
         levels = quantize_bias(_tensor(self._floats[weight.bias or ""]), steps)
-        return self._dequantized(f"{node}_bias", levels.numpy(), steps.numpy(), 0)
+        return self._dequantized(f"{node}_bias", levels.numpy(), steps.numpy(), None if weight.axis is None else 0)
 
-    def _dequantized(self, name: str, levels: NDArray[Any], scales: NDArray[Any], axis: int) -> str:
-        """Return constant integers as real numbers, one scale for each index of *axis*; zero points are 0."""
+    def _dequantized(self, name: str, levels: NDArray[Any], scales: NDArray[Any], axis: int | None) -> str:
+        """Return constant integers as real numbers, one scale for each index of *axis* or a single one.
+
+        Zero points are 0.
+        """
         if f"{name}_dq" not in self._written:
+            scales = scales.reshape(() if axis is None else -1)
             inputs = [self._constant(f"{name}_q", levels), self._constant(f"{name}_scale", scales)]
             if levels.dtype == np.int8:
                 zeros = np.zeros(scales.shape, dtype=np.int8)
-                inputs.append(self._constant(f"zero_points_{len(zeros)}", zeros))
-            self._write(helper.make_node("DequantizeLinear", inputs, [f"{name}_dq"], axis=axis))
+                inputs.append(self._constant(f"zero_points_{zeros.size}" if zeros.ndim else "zero_point_0", zeros))
+            node = helper.make_node("DequantizeLinear", inputs, [f"{name}_dq"])
+            if axis is not None:
+                node.attribute.append(helper.make_attribute("axis", axis))
+            self._write(node)
         return f"{name}_dq"
 
     def _write(self, node: NodeProto) -> None:

@@ -18,8 +18,16 @@ def least_error_grid(samples: Tensor, *, symmetric: bool) -> Grid:
     The range always holds zero, which padding and ReLU need exactly. Symmetric grids have zero point 0.
     """
     low, high = min(0.0, samples.min().item()), max(0.0, samples.max().item())
-    grids = [_grid(low * shrink, high * shrink, symmetric=symmetric) for shrink in SHRINKS]
+    grids = [grid_over(low * shrink, high * shrink, symmetric=symmetric) for shrink in SHRINKS]
     return min(grids, key=lambda grid: _squared_error(samples, grid))
+
+
+def grid_over(low: float, high: float, *, symmetric: bool) -> Grid:
+    """Return the grid that covers *low* (<= 0) to *high* (>= 0); scales are exact float32 numbers."""
+    if symmetric:
+        return Grid(scale=_float32(max(-low, high, 1e-8) / HIGH), zero_point=0)
+    scale = _float32(max(high - low, 1e-8) / LEVELS)
+    return Grid(scale=scale, zero_point=max(LOW, min(HIGH, round(LOW - low / scale))))
 
 
 def thinned(values: Tensor, most: int) -> Tensor:
@@ -27,14 +35,6 @@ def thinned(values: Tensor, most: int) -> Tensor:
     flat = values.detach().flatten()
     step = -(-flat.numel() // most)
     return torch.cat([flat[::step], flat.min().reshape(1), flat.max().reshape(1)])
-
-
-def _grid(low: float, high: float, *, symmetric: bool) -> Grid:
-    """Return the grid that covers *low* (<= 0) to *high* (>= 0); scales are exact float32 numbers."""
-    if symmetric:
-        return Grid(scale=_float32(max(-low, high, 1e-8) / HIGH), zero_point=0)
-    scale = _float32(max(high - low, 1e-8) / LEVELS)
-    return Grid(scale=scale, zero_point=max(LOW, min(HIGH, round(LOW - low / scale))))
 
 
 def _float32(value: float) -> float:

@@ -9,36 +9,35 @@ import torch
 from onnx import ModelProto, NodeProto, numpy_helper
 from torch import Tensor, nn
 
-from edgekd.quantize.fake import (
-    BIAS_LIMIT,
-    HIGH,
-    LOW,
-    WEIGHT_LIMIT,
-    Grid,
-    bias_scales,
-    fake_quantize,
-    weight_scales,
-)
+from edgekd.quantize.fake import BIAS_LIMIT, LOW, Encodings, bias_scales, broadcast_scales, fake_quantize
 from edgekd.quantize.operators import run
 from edgekd.quantize.placement import Places, Weight
+from edgekd.quantize.scales import ACTIVATION_GRIDS, WEIGHT_SCALES, FixedGrid, FixedScales, ScaleRule
 
 
 class SimulatedGraph(nn.Module):
     """The nodes of *model* run one by one in torch; weights and biases are parameters.
 
-    With *grids* (one for each activation in ``places.readers``), weights, biases and activations are rounded
-    as the runtime's integer kernels round them. Without, it is the float graph.
+    With encodings (see ``quantize``), weights, biases and activations are rounded as the runtime's integer kernels
+    round them. Without, it is the float graph.
     """
 
     def __init__(self, model: ModelProto, places: Places) -> None:
         """Take the graph's float weights as parameters, every other constant as it is; *model* stays."""
         super().__init__()
         self.places = places
-        self.grids: Mapping[str, Grid] | None = None
+        self.is_quantized = False
         self._nodes = [(node, _attributes(node)) for node in model.graph.node]
         self._inputs = [value.name for value in model.graph.input]
         self._outputs = [value.name for value in model.graph.output]
         self.points = nn.ModuleDict({_point(node): nn.Identity() for node in model.graph.node})
+        self.grids = nn.ModuleDict()
+        self.scales = nn.ModuleDict()
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self._held_after = 0
+        self._is_moving = False
+        self._grid_of: dict[str, str] = {}
+        self._rectifiers: dict[str, str] = {}
         trained = _trained(places)
         self._parameter_of: dict[str, str] = {}
         self._buffer_of: dict[str, str] = {}
@@ -51,33 +50,93 @@ class SimulatedGraph(nn.Module):
                 self._buffer_of[initializer.name] = f"constant_{position}"
                 self.register_buffer(f"constant_{position}", tensor, persistent=False)
 
+    def quantize(self, encodings: Encodings, *, rule: ScaleRule = "fixed", held_after: int = 0) -> None:
+        """Round from now on, beginning with *encodings*; scales move by *rule* for *held_after* training batches."""
+        grids = encodings.activations
+        self.grids, self.scales = nn.ModuleDict(), nn.ModuleDict()
+        sources = sorted({self.places.scale_of[value] for value in grids})
+        places = {source: f"grid_{position}" for position, source in enumerate(sources)}
+        for source, name in places.items():
+            self.grids[name] = ACTIVATION_GRIDS[rule](grids[source], symmetric=self.places.symmetric)
+        self._grid_of = {value: places[self.places.scale_of[value]] for value in grids}
+        for weight in self.places.weights.values():
+            values = self.initializer(weight.name)
+            scales = broadcast_scales(encodings.weights[weight.name], values, weight.axis)
+            self.scales[self._parameter_of[weight.name]] = WEIGHT_SCALES[rule](scales, weight.axis)
+        self._rectifiers = self._folded_rectifiers() if not self.places.symmetric else {}
+        self._held_after = held_after
+        self.get_buffer("steps").zero_()
+        self.is_quantized = True
+
+    def encodings(self) -> Encodings:
+        """Return the grids as they are now."""
+        return Encodings(
+            activations={value: self._grid(value).grid for value in self._grid_of},
+            weights={
+                weight.name: tuple(self._scales(weight).current().flatten().tolist())
+                for weight in self.places.weights.values()
+            },
+        )
+
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Return the graph's output for *inputs*, in the graph's order; a tuple where it has several."""
         values = self.values(*inputs)
         outputs = tuple(
-            self._rounded(name, values[name]) if name in self.places.outputs else values[name] for name in self._outputs
+            self._rounded(name, values) if name in self.places.outputs else values[name] for name in self._outputs
         )
+        if self.training:
+            self.get_buffer("steps").add_(1)
         return outputs if len(outputs) > 1 else outputs[0]
 
     def values(self, *inputs: Tensor) -> dict[str, Tensor]:
         """Return every activation of the graph by name, before its own quantization.
 
-        Each goes through the submodule ``points.<name>``, where it can be tapped.
+        Each goes through the submodule ``points.<name>``, where it can be tapped. Of a quantized graph, those of a
+        ReLU are left out that its reader's rounding does as well, unless somebody taps them.
         """
+        self._is_moving = self.training and int(self.get_buffer("steps")) < self._held_after
         values = dict(zip(self._inputs, inputs, strict=True))
         rounded: dict[str, Tensor] = {}
         for node, attributes in self._nodes:
+            point = self.points[_point(node)]
+            if node.output[0] in self._rectifiers and not point._forward_hooks:  # noqa: SLF001 - torch has no other way to ask
+                continue
             operands = [self._read(node, name, values, rounded) for name in node.input]
             weight = self.places.weights.get(node.name)
-            if weight is not None and self.grids is not None:
-                operands[1:] = self._weights(weight, self.grids)
-            result = run(node.op_type, node.name, operands, attributes)
-            values[node.output[0]] = self.points[_point(node)](result)
+            if weight is not None and self.is_quantized:
+                operands[1:] = self._weights(weight)
+            values[node.output[0]] = point(run(node.op_type, node.name, operands, attributes))
         return values
 
     def initializer(self, name: str) -> Tensor:
         """Return the current values of the trained initializer *name*."""
         return self.get_parameter(self._parameter_of[name])
+
+    def _folded_rectifiers(self) -> dict[str, str]:
+        """Return the input of each ReLU that does nothing more, since all its readers round from zero upwards."""
+        readers = {name: {node.name for node, _ in self._nodes if name in node.input} for name in self._grid_of}
+        return {
+            node.output[0]: node.input[0]
+            for node, _ in self._nodes
+            if node.op_type == "Relu"
+            and node.output[0] not in self._outputs
+            and node.output[0] in self._grid_of
+            and node.input[0] not in self._grid_of
+            and self._grid(node.output[0]).zero_point == LOW
+            and readers[node.output[0]] == set(self.places.readers[node.output[0]])
+        }
+
+    def _grid(self, value: str) -> FixedGrid:
+        """Return the grid of an activation."""
+        found = self.grids[self._grid_of[value]]
+        assert isinstance(found, FixedGrid)  # noqa: S101 - ``quantize`` puts nothing else there
+        return found
+
+    def _scales(self, weight: Weight) -> FixedScales:
+        """Return the scales of a weight."""
+        found = self.scales[self._parameter_of[weight.name]]
+        assert isinstance(found, FixedScales)  # noqa: S101 - ``quantize`` puts nothing else there
+        return found
 
     def _read(
         self, node: NodeProto, name: str, values: Mapping[str, Tensor], rounded: dict[str, Tensor]
@@ -89,29 +148,28 @@ class SimulatedGraph(nn.Module):
             return self.initializer(name)
         if name in self._buffer_of:
             return self.get_buffer(self._buffer_of[name])
-        if self.grids is None or node.name not in self.places.readers.get(name, ()):
+        if not self.is_quantized or node.name not in self.places.readers.get(name, ()):
             return values[name]
         if name not in rounded:
-            rounded[name] = self._rounded(name, values[name])
+            rounded[name] = self._rounded(name, values)
         return rounded[name]
 
-    def _rounded(self, name: str, value: Tensor) -> Tensor:
+    def _rounded(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
         """Return the activation *name* rounded to its grid; as it is in the float graph."""
-        if self.grids is None:
-            return value
-        grid = self.grids[name]
-        return fake_quantize(value, torch.tensor(grid.scale, dtype=torch.float32), grid.zero_point, LOW, HIGH)
+        if not self.is_quantized:
+            return values[name]
+        source = self._rectifiers.get(name, name)
+        found: Tensor = self._grid(name)(values[source], rectified=source != name, moving=self._is_moving)
+        return found
 
-    def _weights(self, weight: Weight, grids: Mapping[str, Grid]) -> list[Tensor | None]:
+    def _weights(self, weight: Weight) -> list[Tensor | None]:
         """Return a node's rounded weights and its bias, rounded too where the runtime's is an integer."""
-        values = self.initializer(weight.name)
-        scales = weight_scales(values, weight.axis)
-        rounded = fake_quantize(values, scales, 0, -WEIGHT_LIMIT, WEIGHT_LIMIT)
+        rounded, scales = self._scales(weight)(self.initializer(weight.name), moving=self._is_moving)
         if weight.bias is None:
             return [rounded]
         bias = self.initializer(weight.bias)
         if self.places.integer_bias:
-            step = bias_scales(grids[weight.input_value].scale, scales)
+            step = bias_scales(torch.tensor(self._grid(weight.input_value).grid.scale), scales)
             bias = fake_quantize(bias, step, 0, -BIAS_LIMIT, BIAS_LIMIT)
         return [rounded, bias]
 

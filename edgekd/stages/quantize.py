@@ -11,8 +11,8 @@ import torch
 from edgekd.core.errors import ParityError
 from edgekd.networks.layout import GRAPH
 from edgekd.networks.session import answers, open_session
-from edgekd.quantize.calibrate import calibrated_grids
-from edgekd.quantize.fake import Grid
+from edgekd.quantize.calibrate import calibrated
+from edgekd.quantize.fake import Encodings
 from edgekd.quantize.placement import PLACEMENTS, place
 from edgekd.quantize.qdq import write_qdq
 from edgekd.quantize.simulation import SimulatedGraph, trained_model
@@ -21,10 +21,11 @@ from edgekd.stages.result import read_graph, write_graph
 from edgekd.stages.settings import Quantize
 from edgekd.stages.stage import Env, Inputs, Record
 from edgekd.tasks.task import Split
+from edgekd.train.batches import training_batches
 from edgekd.train.evaluate import accuracy_of, logits_of
 
 FLOAT_GRAPH: Final = "float.onnx"
-GRIDS: Final = "grids.json"
+ENCODINGS: Final = "encodings.json"
 AGREEMENT: Final = 0.999
 
 
@@ -34,16 +35,21 @@ def run(settings: Quantize, inputs: Inputs, out: Path, env: Env) -> Record:
     places = place(graph.graph, PLACEMENTS[settings.placement])
     simulation = SimulatedGraph(graph, places)
     rows = env.task.read(env.task.train, slice(0, settings.calibration_samples))
-    grids = calibrated_grids(simulation, *(torch.from_numpy(array) for array in rows))
-    simulation.grids = grids
-    calibrated = accuracy_of(simulation, env.task, env.task.validation)
+    batches = training_batches(env.task, settings, seed=env.seed, world=env.world)
+    held_after = round(settings.hold_scales_after * batches.steps * settings.accumulate)
+    simulation.quantize(
+        calibrated(simulation, *(torch.from_numpy(array) for array in rows)),
+        rule=settings.scales,
+        held_after=held_after,
+    )
+    after_calibration = accuracy_of(simulation, env.task, env.task.validation)
     recover("quantize", simulation, inputs[settings.source], settings, env)
-    tuned = trained_model(graph, simulation)
-    write_graph(out, write_qdq(tuned, places, grids))
+    tuned, encodings = trained_model(graph, simulation), simulation.encodings()
+    write_graph(out, write_qdq(tuned, places, encodings))
     (out / FLOAT_GRAPH).write_bytes(tuned.SerializeToString(deterministic=True))
-    (out / GRIDS).write_bytes(msgspec.json.format(msgspec.json.encode(grids), indent=1))
+    (out / ENCODINGS).write_bytes(msgspec.json.format(msgspec.json.encode(encodings), indent=1))
     return {
-        "validation_accuracy_after_calibration": calibrated,
+        "validation_accuracy_after_calibration": after_calibration,
         "validation_accuracy": accuracy_of(simulation, env.task, env.task.validation),
         "quantized_activations": len(places.readers),
         "quantized_layers": len(places.weights),
@@ -67,7 +73,7 @@ def simulation_from(folder: Path, settings: Quantize) -> SimulatedGraph:
     """Return the fine-tuned simulation that the result *folder* holds."""
     graph = onnx.load(folder / FLOAT_GRAPH)
     simulation = SimulatedGraph(graph, place(graph.graph, PLACEMENTS[settings.placement]))
-    simulation.grids = msgspec.json.decode((folder / GRIDS).read_bytes(), type=dict[str, Grid])
+    simulation.quantize(msgspec.json.decode((folder / ENCODINGS).read_bytes(), type=Encodings))
     return simulation
 
 

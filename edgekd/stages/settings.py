@@ -182,12 +182,18 @@ class FactorizeLayers(Recovery, Settings, frozen=True, kw_only=True, forbid_unkn
 
 
 class Quantize(Recovery, Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Place fake quantization for the target's runtime, find ranges, fine-tune with the teacher."""
+    """Place fake quantization for the target's runtime, find ranges, fine-tune with the teacher.
 
-    stage: ClassVar[Declaration] = Declaration(name="quantize", version=2, takes=("student",), gives=("quantized",))
+    *scales* are learned, or tracked by averages of what the batches cover, until the part *hold_scales_after* of all
+    steps; then only weights move. ``fixed`` leaves them as they were calibrated.
+    """
+
+    stage: ClassVar[Declaration] = Declaration(name="quantize", version=3, takes=("student",), gives=("quantized",))
 
     placement: Literal["onnxruntime-arm64", "tensorrt"] = "onnxruntime-arm64"
     calibration_samples: Count = 512
+    scales: Literal["learned", "tracked", "fixed"] = "learned"
+    hold_scales_after: Fraction = 0.8
     epochs: Count = 4
     lr: Positive = 0.005
     weight_decay: NotNegative = 0.0

@@ -111,11 +111,11 @@ def test_factorizing_into_more_arithmetic_is_refused(made: Made) -> None:
 
 def test_a_simulation_that_is_not_the_file_is_refused(made: Made) -> None:
     """Grids other than those in the ONNX file make the two disagree on the class."""
-    path = made.out["quantize"] / "grids.json"
-    grids = json.loads(path.read_text())
-    for grid in grids.values():
+    path = made.out["quantize"] / "encodings.json"
+    encodings = json.loads(path.read_text())
+    for grid in encodings["activations"].values():
         grid["scale"] /= 16
-    path.write_text(json.dumps(grids))
+    path.write_text(json.dumps(encodings))
     with pytest.raises(ParityError, match="agree"):
         made.check("quantize")
 

@@ -15,8 +15,8 @@ from torch.nn import functional
 from edgekd.export.exporter import export_onnx
 from edgekd.networks.dscnn import dscnn
 from edgekd.networks.resnet import resnet
-from edgekd.quantize.calibrate import calibrated_grids
-from edgekd.quantize.fake import Grid
+from edgekd.quantize.calibrate import calibrated
+from edgekd.quantize.fake import Encodings
 from edgekd.quantize.placement import PLACEMENTS, PlacementName, Places, place
 from edgekd.quantize.qdq import write_qdq
 from edgekd.quantize.simulation import SimulatedGraph
@@ -26,11 +26,11 @@ IMAGES = 200
 
 
 class Quantized(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A network before and after: *simulation* has its grids set, *qdq* is the file that ships."""
+    """A network before and after: *simulation* rounds, *qdq* is the file that ships."""
 
     graph: ModelProto
     places: Places
-    grids: Mapping[str, Grid]
+    encodings: Encodings
     simulation: SimulatedGraph
     qdq: ModelProto
 
@@ -105,10 +105,14 @@ def quantized_network(name: str, placement: PlacementName) -> Quantized:
     task, graph = load_digits(), exported(name)
     places = place(graph.graph, PLACEMENTS[placement])
     simulation = SimulatedGraph(graph, places)
-    grids = calibrated_grids(simulation, torch.from_numpy(task.read(task.train, slice(0, 128))[0]))
-    simulation.grids = grids
+    encodings = calibrated(simulation, torch.from_numpy(task.read(task.train, slice(0, 128))[0]))
+    simulation.quantize(encodings)
     return Quantized(
-        graph=graph, places=places, grids=grids, simulation=simulation, qdq=write_qdq(graph, places, grids)
+        graph=graph,
+        places=places,
+        encodings=encodings,
+        simulation=simulation,
+        qdq=write_qdq(graph, places, encodings),
     )
 
 

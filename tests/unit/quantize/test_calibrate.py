@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from edgekd.quantize.calibrate import calibrated_grids
+from edgekd.quantize.calibrate import calibrated, calibrated_grids
 from edgekd.quantize.fake import LOW
 from edgekd.quantize.placement import PLACEMENTS, PlacementName, place
 from edgekd.quantize.simulation import SimulatedGraph
@@ -58,6 +58,6 @@ def test_all_batches_are_looked_at(residual: ModelProto) -> None:
 def test_calibration_refuses_a_graph_that_is_rounded_already(residual: ModelProto, digits: NDArray[np.float32]) -> None:
     """Ranges of rounded values would be rounded twice: a mistake in the program, not of a person."""
     simulation = simulate(residual, "tensorrt")
-    simulation.grids = {}
+    simulation.quantize(calibrated(simulation, images()))
     with pytest.raises(ValueError, match="float graph"):
         calibrated_grids(simulation, torch.from_numpy(digits))

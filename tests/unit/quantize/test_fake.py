@@ -93,16 +93,19 @@ def test_each_output_channel_has_its_own_scale() -> None:
 
 def test_weights_become_integers_by_hand() -> None:
     """-0.05 at a scale of 0.001 is -50; 1.0 at 0.02 is 50."""
-    levels, scales = quantize_weight(torch.tensor([[0.127, -0.05], [-2.54, 1.0]]), 0)
+    weight = torch.tensor([[0.127, -0.05], [-2.54, 1.0]])
+    scales = weight_scales(weight, 0)
+    levels = quantize_weight(weight, scales)
     assert levels.dtype == torch.int8
     assert levels.tolist() == [[127, -50], [-127, 50]]
-    assert scales.tolist() == pytest.approx([0.001, 0.02])
+    assert scales.flatten().tolist() == pytest.approx([0.001, 0.02])
 
 
 def test_integer_weights_stand_for_the_fake_quantized_ones() -> None:
     """Integers times scales are the very weights that the fine-tuned network computed with."""
     weight = torch.randn(6, 3, 3, 3, generator=torch.Generator().manual_seed(0))
-    levels, scales = quantize_weight(weight, 0)
+    scales = weight_scales(weight, 0)
+    levels = quantize_weight(weight, scales)
     fake = fake_quantize(weight, weight_scales(weight, 0), 0, -WEIGHT_LIMIT, WEIGHT_LIMIT)
     assert torch.equal(levels.float() * scales.reshape(-1, 1, 1, 1), fake)
     assert levels.abs().max() == WEIGHT_LIMIT
@@ -110,24 +113,25 @@ def test_integer_weights_stand_for_the_fake_quantized_ones() -> None:
 
 def test_weights_of_zero_stay_zero() -> None:
     """Where every weight is 0 the scale is 1, not 0, so that nothing is divided by 0."""
-    levels, scales = quantize_weight(torch.zeros(2, 3), 0)
+    scales = weight_scales(torch.zeros(2, 3), 0)
+    levels = quantize_weight(torch.zeros(2, 3), scales)
     assert levels.tolist() == [[0, 0, 0], [0, 0, 0]]
-    assert scales.tolist() == [1, 1]
+    assert scales.flatten().tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("dead", [0.0, 1e-12])
 def test_a_channel_of_almost_no_weight_keeps_its_bias(dead: float) -> None:
     """Int32 at input scale times weight scale holds the bias of a dead channel, which ships as a constant."""
     weight, bias = torch.tensor([[1.0, -0.5], [dead, -dead]]), torch.tensor([0.3, 0.5])
-    _, scales = quantize_weight(weight, 0)
-    steps = bias_scales(0.02, scales)
-    assert scales[1].item() == pytest.approx(WEIGHT_FLOOR / 127)
+    scales = weight_scales(weight, 0)
+    steps = bias_scales(torch.tensor(0.02), scales)
+    assert scales.flatten()[1].item() == pytest.approx(WEIGHT_FLOOR / 127)
     assert (quantize_bias(bias, steps) * steps).tolist() == pytest.approx([0.3, 0.5], abs=1e-4)
 
 
 def test_a_bias_counts_steps_of_input_times_weight() -> None:
     """0.5 * 0.02 = 0.01 for each step: 1.0 is 100 steps, -0.262 rounds to -26; 2.5 steps to the even 2."""
-    steps = bias_scales(0.5, torch.tensor([0.02, 0.02, 0.25]))
+    steps = bias_scales(torch.tensor(0.5), torch.tensor([0.02, 0.02, 0.25]))
     assert steps.tolist() == pytest.approx([0.01, 0.01, 0.125])
     levels = quantize_bias(torch.tensor([1.0, -0.262, 0.3125]), steps)
     assert levels.dtype == torch.int32
@@ -143,4 +147,4 @@ def test_a_bias_that_does_not_fit_int32_is_clamped() -> None:
 def test_scales_are_float32() -> None:
     """A product of float32 numbers is rounded to float32, as the runtime has it."""
     expected = np.float32(0.1) * np.float32(0.3)
-    assert bias_scales(0.1, torch.tensor([0.3])).numpy()[0] == expected
+    assert bias_scales(torch.tensor(0.1), torch.tensor([0.3])).numpy()[0] == expected

@@ -12,9 +12,11 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from quantized import Quantized
 
 from edgekd.networks.session import answers, open_session
-from edgekd.quantize.fake import Grid, quantize_weight
+from edgekd.quantize.calibrate import full_scales
+from edgekd.quantize.fake import Encodings, Grid, quantize_weight, weight_scales
 from edgekd.quantize.placement import PLACEMENTS, PlacementName, place
 from edgekd.quantize.qdq import write_qdq
+from edgekd.quantize.simulation import SimulatedGraph
 
 QUANTIZERS = {"QuantizeLinear", "DequantizeLinear"}
 WEIGHTED = {"Conv", "Gemm", "MatMul", "FusedConv", "FusedGemm", "FusedMatMul"}
@@ -24,7 +26,9 @@ def by_hand(residual: ModelProto, placement: PlacementName) -> ModelProto:
     """Return the hand-written network quantized on grids chosen by hand."""
     places = place(residual.graph, PLACEMENTS[placement])
     zero_point = 0 if places.symmetric else -128
-    return write_qdq(residual, places, {value: Grid(scale=0.5, zero_point=zero_point) for value in places.readers})
+    grids = {value: Grid(scale=0.5, zero_point=zero_point) for value in places.readers}
+    weights = full_scales(SimulatedGraph(residual, places))
+    return write_qdq(residual, places, Encodings(activations=grids, weights=weights))
 
 
 def constants_of(model: ModelProto) -> dict[str, NDArray[Any]]:
@@ -109,9 +113,11 @@ def test_weights_on_disk_are_the_int8_of_the_trained_floats(residual: ModelProto
     """Per output channel, zero points 0, and no float copy of them left."""
     constants, floats = constants_of(by_hand(residual, placement)), constants_of(residual)
     for name in (name for name in floats if name.endswith("weight")):
-        levels, scales = quantize_weight(torch.from_numpy(floats[name].copy()), 0)
+        weight = torch.from_numpy(floats[name].copy())
+        scales = weight_scales(weight, 0)
+        levels = quantize_weight(weight, scales)
         np.testing.assert_array_equal(constants[f"{name}_q"], levels.numpy())
-        np.testing.assert_array_equal(constants[f"{name}_scale"], scales.numpy())
+        np.testing.assert_array_equal(constants[f"{name}_scale"], scales.flatten().numpy())
         assert name not in constants
 
 
@@ -137,7 +143,7 @@ def test_activation_scales_and_zero_points_are_scalars(quantized: Quantized) -> 
 def test_equal_constants_are_written_once_and_pairs_have_no_names(quantized: Quantized) -> None:
     """Small files: one initializer for each zero point, no name where the output's says it; layers keep theirs."""
     names = [i.name for i in quantized.qdq.graph.initializer]
-    zero_points = {grid.zero_point for grid in quantized.grids.values()}
+    zero_points = {grid.zero_point for grid in quantized.encodings.activations.values()}
     assert len(names) == len(set(names))
     assert {name for name in names if name.startswith("zero_point_")} == {f"zero_point_{z}" for z in zero_points}
     assert [n.name for n in compute_nodes(quantized.qdq)] == [n.name for n in quantized.graph.graph.node]

@@ -18,7 +18,7 @@ from edgekd.core.errors import ConfigError
 from edgekd.distill.taps import shapes_at, tapped
 from edgekd.export.exporter import export_onnx
 from edgekd.networks.session import every_answer, open_session
-from edgekd.quantize.calibrate import calibrated_grids
+from edgekd.quantize.calibrate import calibrated
 from edgekd.quantize.placement import PLACEMENTS, PlacementName, place
 from edgekd.quantize.qdq import write_qdq
 from edgekd.quantize.simulation import SimulatedGraph
@@ -51,8 +51,8 @@ def by_torch(simulation: nn.Module, inputs: tuple[Tensor, ...]) -> Arrays:
 def quantized(graph: ModelProto, placement: PlacementName, inputs: tuple[Tensor, ...]) -> tuple[Arrays, Arrays]:
     """Return the outputs of the simulation with grids, and of the file that ships."""
     simulation = simulate(graph, placement)
-    simulation.grids = calibrated_grids(simulation, *inputs)
-    shipped = write_qdq(graph, simulation.places, simulation.grids)
+    simulation.quantize(calibrated(simulation, *inputs))
+    shipped = write_qdq(graph, simulation.places, simulation.encodings())
     onnx.checker.check_model(shipped, full_check=True)
     return by_torch(simulation, inputs), by_onnxruntime(shipped, inputs)
 
@@ -83,8 +83,8 @@ def test_grids_change_every_output_a_little(placement: PlacementName) -> None:
 def test_every_input_gets_a_grid_of_its_own(placement: PlacementName) -> None:
     """The image's range says nothing of the sound's: the louder one has coarser steps, the other stays."""
     image, sound = both_samples()
-    calm = calibrated_grids(simulate(both_graph(), placement), image, sound)
-    loud = calibrated_grids(simulate(both_graph(), placement), image, sound * 20)
+    calm = calibrated(simulate(both_graph(), placement), image, sound).activations
+    loud = calibrated(simulate(both_graph(), placement), image, sound * 20).activations
 
     assert loud["sound"].scale == pytest.approx(20 * calm["sound"].scale, rel=0.05)
     assert loud["image"] == calm["image"]
@@ -93,7 +93,7 @@ def test_every_input_gets_a_grid_of_its_own(placement: PlacementName) -> None:
 def test_sequences_run_in_integer_kernels_too(tmp_path: Path) -> None:
     """On ARM64 each of the four convolutions, two of them over time, and both linear layers, features and all."""
     simulation = simulate(both_graph(), "onnxruntime-arm64")
-    shipped = write_qdq(both_graph(), simulation.places, calibrated_grids(simulation, *both_samples()))
+    shipped = write_qdq(both_graph(), simulation.places, calibrated(simulation, *both_samples()))
     optimized = tmp_path / "optimized.onnx"
     open_session(shipped, arithmetic="arm64-kernels", save_optimized=optimized)
 
@@ -144,8 +144,8 @@ def test_outputs_that_a_kernel_writes_are_rounded(outputs: tuple[str, ...], roun
     graph = convolutions(*outputs, nodes=chain)
     inputs = (torch.randn(16, 2, 8, 8, generator=torch.Generator().manual_seed(0)),)
     simulation = simulate(graph, "onnxruntime-arm64")
-    simulation.grids = calibrated_grids(simulation, *inputs)
-    shipped = write_qdq(graph, simulation.places, simulation.grids)
+    simulation.quantize(calibrated(simulation, *inputs))
+    shipped = write_qdq(graph, simulation.places, simulation.encodings())
     optimized = tmp_path / "optimized.onnx"
     open_session(shipped, arithmetic="arm64-kernels", save_optimized=optimized)
     with torch.no_grad():
@@ -157,7 +157,7 @@ def test_outputs_that_a_kernel_writes_are_rounded(outputs: tuple[str, ...], roun
     for name, mine, theirs in zip(
         outputs, answer if len(outputs) > 1 else [answer], by_onnxruntime(shipped, inputs), strict=True
     ):
-        grid = simulation.grids[name]
+        grid = simulation.encodings().activations[name]
         levels = theirs / np.float32(grid.scale)
         np.testing.assert_allclose(levels, np.round(levels), atol=1e-3)
         assert (np.abs(mine.numpy() - theirs) > grid.scale / 8).mean() <= 0.01
@@ -220,8 +220,8 @@ def test_outputs_may_have_any_name(residual: ModelProto, name: str, point: str) 
 
 
 def test_constants_move_with_the_module_and_are_not_saved(residual: ModelProto) -> None:
-    """Everything that is not trained is a buffer outside the state: a checkpoint holds weights and biases alone."""
+    """Constants are buffers outside the state: a checkpoint holds weights, biases and the number of steps."""
     simulation = simulate(residual, "tensorrt")
 
-    assert len(simulation.state_dict()) == len(list(simulation.parameters()))
+    assert simulation.state_dict().keys() == {name for name, _ in simulation.named_parameters()} | {"steps"}
     assert {tensor.device.type for tensor in (*simulation.buffers(), *simulation.parameters())} == {"cpu"}
