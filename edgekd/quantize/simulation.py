@@ -1,7 +1,7 @@
 """An ONNX graph as a torch module that computes what the quantized graph will compute, and can be trained."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -9,17 +9,25 @@ import torch
 from onnx import ModelProto, NodeProto, numpy_helper
 from torch import Tensor, nn
 
-from edgekd.quantize.fake import BIAS_LIMIT, LOW, Encodings, bias_scales, broadcast_scales, fake_quantize
+from edgekd.quantize.fake import BIAS_LIMIT, LOW, Encodings, Grid, bias_scales, broadcast_scales, fake_quantize
+from edgekd.quantize.kernels import Operands, integer_layer, integer_sum
 from edgekd.quantize.operators import run
 from edgekd.quantize.placement import Places, Weight
 from edgekd.quantize.scales import ACTIVATION_GRIDS, WEIGHT_SCALES, FixedGrid, FixedScales, ScaleRule
+
+FOLDED: Final = frozenset({"Clip", "Relu"})
+"""Activations that a kernel does as part of its rounding."""
+
+SPATIAL: Final = frozenset({"Conv"})
+"""Operators whose outputs have their channels on axis 1, before the spatial ones; others have them last."""
 
 
 class SimulatedGraph(nn.Module):
     """The nodes of *model* run one by one in torch; weights and biases are parameters.
 
     With encodings (see ``quantize``), weights, biases and activations are rounded as the runtime's integer kernels
-    round them. Without, it is the float graph.
+    round them: in training in float32, so that there are gradients; in evaluation mode in integer arithmetic, bit for
+    bit, where the runtime's biases are integers. Without, it is the float graph.
     """
 
     def __init__(self, model: ModelProto, places: Places) -> None:
@@ -37,6 +45,7 @@ class SimulatedGraph(nn.Module):
         self._held_after = 0
         self._is_moving = False
         self._grid_of: dict[str, str] = {}
+        self._written_by: dict[str, str] = {}
         self._rectifiers: dict[str, str] = {}
         trained = _trained(places)
         self._parameter_of: dict[str, str] = {}
@@ -63,6 +72,7 @@ class SimulatedGraph(nn.Module):
             values = self.initializer(weight.name)
             scales = broadcast_scales(encodings.weights[weight.name], values, weight.axis)
             self.scales[self._parameter_of[weight.name]] = WEIGHT_SCALES[rule](scales, weight.axis)
+        self._written_by = self._kernel_outputs()
         self._rectifiers = self._folded_rectifiers() if not self.places.symmetric else {}
         self._held_after = held_after
         self.get_buffer("steps").zero_()
@@ -102,10 +112,7 @@ class SimulatedGraph(nn.Module):
             if node.output[0] in self._rectifiers and not point._forward_hooks:  # noqa: SLF001 - torch has no other way to ask
                 continue
             operands = [self._read(node, name, values, rounded) for name in node.input]
-            weight = self.places.weights.get(node.name)
-            if weight is not None and self.is_quantized:
-                operands[1:] = self._weights(weight)
-            values[node.output[0]] = point(run(node.op_type, node.name, operands, attributes))
+            values[node.output[0]] = point(self._result(node, attributes, operands))
         return values
 
     def initializer(self, name: str) -> Tensor:
@@ -125,6 +132,17 @@ class SimulatedGraph(nn.Module):
             and self._grid(node.output[0]).zero_point == LOW
             and readers[node.output[0]] == set(self.places.readers[node.output[0]])
         }
+
+    def _kernel_outputs(self) -> dict[str, str]:
+        """Return for each weighted node the value that its kernel writes: that of the activation it does as well."""
+        written: dict[str, str] = {}
+        for node, _ in self._nodes:
+            value = node.output[0]
+            readers = [other for other, _ in self._nodes if value in other.input]
+            if value not in self._grid_of and len(readers) == 1 and readers[0].op_type in FOLDED:
+                value = readers[0].output[0]
+            written[node.name] = value
+        return written
 
     def _grid(self, value: str) -> FixedGrid:
         """Return the grid of an activation."""
@@ -172,6 +190,47 @@ class SimulatedGraph(nn.Module):
             step = bias_scales(torch.tensor(self._grid(weight.input_value).grid.scale), scales)
             bias = fake_quantize(bias, step, 0, -BIAS_LIMIT, BIAS_LIMIT)
         return [rounded, bias]
+
+    def _result(self, node: NodeProto, attributes: Mapping[str, Any], operands: list[Tensor | None]) -> Tensor:
+        """Return the output of *node*: of its integer kernel in evaluation mode, of real arithmetic otherwise."""
+        weight = self.places.weights.get(node.name)
+        is_integer = self.is_quantized and not self.training and self.places.integer_bias
+        if weight is not None and is_integer:
+            return self._by_integers(node, attributes, weight, operands[0])
+        if weight is not None and self.is_quantized:
+            operands[1:] = self._weights(weight)
+        if is_integer and node.op_type == "Add":
+            grids = [self._grid_read(node, value) for value in (*node.input, self._written_by[node.name])]
+            pairs = [(data, grid) for data, grid in zip(operands, grids, strict=False) if data is not None and grid]
+            if len(pairs) == len(operands) and grids[-1] is not None:
+                return integer_sum(*pairs, result=grids[-1])
+        return run(node.op_type, node.name, operands, attributes)
+
+    def _grid_read(self, node: NodeProto, value: str) -> Grid | None:
+        """Return the grid on which *node* reads or writes *value*, None where it is real."""
+        is_read = value not in node.input or node.name in self.places.readers.get(value, ())
+        return self._grid(value).grid if value in self._grid_of and is_read else None
+
+    def _by_integers(
+        self, node: NodeProto, attributes: Mapping[str, Any], weight: Weight, data: Tensor | None
+    ) -> Tensor:
+        """Return what the integer kernel of a weighted *node* writes: on the grid of its output, where there is one."""
+        assert data is not None  # noqa: S101 - a graph without it is not valid ONNX
+        values = self.initializer(weight.name)
+        after = self._written_by[node.name]
+        operands = Operands(
+            data=data,
+            data_grid=self._grid(weight.input_value).grid,
+            weight=values,
+            weight_scales=self._scales(weight).current(),
+            bias=None if weight.bias is None else self.initializer(weight.bias),
+            channels=(-1, *(1,) * (values.ndim - 2)) if node.op_type in SPATIAL else (-1,),
+        )
+        return integer_layer(
+            lambda *inputs: run(node.op_type, node.name, inputs, attributes),
+            operands,
+            self._grid(after).grid if after in self._grid_of else None,
+        )
 
 
 def trained_model(model: ModelProto, simulation: SimulatedGraph) -> ModelProto:

@@ -56,11 +56,11 @@ def test_only_weights_and_biases_are_trained(residual: ModelProto) -> None:
 
 def test_gradients_reach_every_parameter_through_the_grids(quantized: Quantized, digits: NDArray[np.float32]) -> None:
     """Straight through: the first layer learns from the last although every value between is rounded."""
-    quantized.simulation.zero_grad()
+    quantized.simulation.train().zero_grad()
     logits = quantized.simulation(torch.from_numpy(digits[:16]))
     torch.nn.functional.cross_entropy(logits, torch.arange(16) % 10).backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in quantized.simulation.parameters())
-    quantized.simulation.zero_grad()
+    quantized.simulation.eval().zero_grad()
 
 
 def test_an_untrained_model_is_given_back_as_it_was(residual: ModelProto) -> None:
