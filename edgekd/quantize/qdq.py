@@ -60,7 +60,7 @@ class _Writer:
                 rewired.input[2] = self._bias(node.name, weight, scales)
         rounded = [value for value in node.output if value in self._places.outputs]
         for position, value in enumerate(node.output):
-            rewired.output[position] = _before(value) if value in rounded else value
+            rewired.output[position] = before_rounding(value) if value in rounded else value
         self.nodes.append(rewired)
         for value in rounded:
             self._activation(value, "")
@@ -79,7 +79,7 @@ class _Writer:
                 self._constant(f"{self._places.scale_of[value]}_scale", scale),
                 self._constant(f"zero_point_{grid.zero_point}", zero_point),
             ]
-            source = _before(value) if is_output else value
+            source = before_rounding(value) if is_output else value
             self._write(helper.make_node("QuantizeLinear", [source, *constants], [f"{name}_q"]))
             self._write(helper.make_node("DequantizeLinear", [f"{name}_q", *constants], [end]))
         return end
@@ -120,7 +120,7 @@ class _Writer:
         return name
 
 
-def _before(value: str) -> str:
+def before_rounding(value: str) -> str:
     """Return the name of an output of the graph before it is rounded."""
     return f"{value}_real"
 

@@ -115,6 +115,16 @@ class SimulatedGraph(nn.Module):
             values[node.output[0]] = point(self._result(node, attributes, operands))
         return values
 
+    def levels(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Return every quantized activation as int8, by name; the graph is quantized."""
+        values = self.values(*inputs)
+        return {
+            value: (torch.round(self._rounded(value, values) / torch.tensor(grid.scale)) + grid.zero_point).to(
+                torch.int8
+            )
+            for value, grid in self.encodings().activations.items()
+        }
+
     def initializer(self, name: str) -> Tensor:
         """Return the current values of the trained initializer *name*."""
         return self.get_parameter(self._parameter_of[name])
