@@ -101,6 +101,11 @@ def find_emulator(folder: Path) -> Emulator:
     return Emulator(folder=folder.resolve(), versions=versions)
 
 
+def emulator_if_set_up(folder: Path) -> Emulator | None:
+    """Return the emulator in *folder*, or None where nothing was set up; ConfigError where it is incomplete."""
+    return find_emulator(folder) if folder.exists() else None
+
+
 def run_emulated(
     emulator: Emulator,
     core: Core,

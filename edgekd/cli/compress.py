@@ -1,5 +1,6 @@
 """edgekd compress: the main job."""
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -88,6 +89,7 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
         local_rank=process.local_rank,
         is_distributed=process.is_one_of_several,
         attempt=process.attempt,
+        emulator=import_module("edgekd.bench.emulator").emulator_folder(os.environ),
     )
     outcome: Outcome | None = heavy.compress(
         plan, out=destination, store=Store(store), progress=progress, engine=engine

@@ -12,6 +12,14 @@ from edgekd.quantize.fake import BIAS_LIMIT, HIGH, LOW, WEIGHT_LIMIT, Grid
 EXACT_IN_FLOAT32: Final = 2**24
 """Up to here every integer is a float32: smaller sums are the same in any order."""
 
+EXACT_OPERATORS: Final = frozenset(
+    {
+        *("Add", "Clip", "Concat", "Conv", "Flatten", "Gemm", "GlobalAveragePool", "MatMul", "MaxPool", "Pad", "Relu"),
+        *("Reshape", "Squeeze", "Transpose", "Unsqueeze"),
+    }
+)
+"""Operators whose integer kernels the simulation computes to the bit; others run in float, or round in between."""
+
 Layer = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """A linear operator of data, weights (outputs on some axis) and bias (outputs,)."""
 

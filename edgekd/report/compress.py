@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from edgekd.bench.cores import CORES
+from edgekd.bench.emulator import emulator_if_set_up
 from edgekd.core.disk import write_atomically
 from edgekd.core.errors import ConfigError
 from edgekd.core.progress import Progress
@@ -20,9 +22,10 @@ from edgekd.stages.export import as_shipped, file_name
 from edgekd.stages.fitness import check_networks
 from edgekd.stages.labelling import labelled
 from edgekd.stages.measure import measure_files
-from edgekd.stages.result import read_graph
+from edgekd.stages.parity import Ladder, climb, demand_parity
+from edgekd.stages.result import PARITY_SAMPLES, read_graph
 from edgekd.stages.settings import Export, Teach
-from edgekd.targets import PrecisionName, load_target
+from edgekd.targets import PrecisionName, Target, load_target
 from edgekd.tasks.load import load_task
 from edgekd.tasks.task import Task
 from edgekd.train.batches import training_batches
@@ -42,13 +45,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
     """On what training runs: a device by name (cpu, cuda, mps), alone or as one of torchrun's processes.
 
-    *attempt* counts how often torchrun has started them again.
+    *attempt* counts how often torchrun has started them again. *emulator* is the folder in which
+    tools/arm-emulation/setup puts the emulator, where there is one.
     """
 
     device: str = "cpu"
     local_rank: int = 0
     is_distributed: bool = False
     attempt: int = 0
+    emulator: Path | None = None
 
 
 def compress(plan: Plan, *, out: Path, store: Store, progress: Progress, engine: Engine) -> Outcome | None:
@@ -70,7 +75,7 @@ def compress(plan: Plan, *, out: Path, store: Store, progress: Progress, engine:
     leave(world)
     if not world.is_writer:
         return None
-    report = _report(plan, task, results, progress)
+    report = _report(plan, task, results, progress, engine)
     return Outcome(report=report, bundle=write_bundle(out, plan, task, report=report, results=results))
 
 
@@ -94,7 +99,7 @@ def _check_batches(plan: Plan, task: Task, world: World) -> None:
                 raise ConfigError(message) from error
 
 
-def _report(plan: Plan, task: Task, results: Sequence[StageResult], progress: Progress) -> Report:
+def _report(plan: Plan, task: Task, results: Sequence[StageResult], progress: Progress, engine: Engine) -> Report:
     """Return the report: measures first, judges after."""
     target = load_target(plan.target)
     export = next(settings for settings in plan.stages if isinstance(settings, Export))
@@ -102,6 +107,10 @@ def _report(plan: Plan, task: Task, results: Sequence[StageResult], progress: Pr
     with tempfile.TemporaryDirectory(prefix="edgekd-measure-") as folder:
         files, precisions = _files_to_measure(results, export, Path(folder))
         measured = measure_files(files, task, plan.measure)
+    ladder = None
+    if "int8" in export.variants:
+        progress.say("measure: what torch, ONNX Runtime and ARM kernels compute of the INT8 file")
+        ladder = _ladder(results[-1].folder / file_name("int8"), task, target, engine)
     stages = stage_rows(results, measured, precisions)
     shipped = stages[-1].measured
     drop = shrink_of(stages[0], stages[-1]).drop_points
@@ -115,7 +124,21 @@ def _report(plan: Plan, task: Task, results: Sequence[StageResult], progress: Pr
         stages=stages,
         files=file_rows(export, measured),
         budgets=budgets,
+        ladder=ladder,
     )
+
+
+def _ladder(path: Path, task: Task, target: Target, engine: Engine) -> Ladder:
+    """Return the ladder of the INT8 file over test images, down to the target's own core; ParityError where it breaks.
+
+    Agreement is no choice, so test data may take part.
+    """
+    images = task.read(task.test, slice(0, PARITY_SAMPLES))
+    own = target.device.core.lower()
+    emulator = None if engine.emulator is None else emulator_if_set_up(engine.emulator)
+    ladder = climb(path, images, emulator=emulator, cores=[CORES[own]] if own in CORES else [])
+    demand_parity(ladder, path)
+    return ladder
 
 
 def _files_to_measure(

@@ -11,12 +11,13 @@ from edgekd.bench.host import Host, this_host
 from edgekd.pipeline import StageResult
 from edgekd.plan import Plan, plan_to_toml
 from edgekd.stages.measure import Measured
+from edgekd.stages.parity import Ladder
 from edgekd.stages.settings import Export
 from edgekd.targets import PrecisionName, Target, build_command, time_command, why_refused
 from edgekd.tasks.task import Task
 from edgekd.verdict import Judgement
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 PRECISIONS: Final[tuple[PrecisionName, ...]] = get_args(PrecisionName)
 _LIBRARIES: Final = ("torch", "onnx", "onnxruntime", "onnxscript", "torch-pruning", "numpy", "safetensors")
 
@@ -87,6 +88,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[Refusal, ...]
     notes: tuple[str, ...]
     commands: Commands
+    ladder: Ladder | None
     stage_records: Mapping[str, Mapping[str, Any]]
     host: Host
     versions: Mapping[str, str]
@@ -148,6 +150,7 @@ def make_report(  # noqa: PLR0913 - a report is where everything meets
     stages: tuple[StageRow, ...],
     files: tuple[FileRow, ...],
     budgets: tuple[Judgement, ...],
+    ladder: Ladder | None,
 ) -> Report:
     """Return the report of a run."""
     reasons = {name: why_refused(target, name) for name in PRECISIONS}
@@ -170,6 +173,7 @@ def make_report(  # noqa: PLR0913 - a report is where everything meets
             build=build_command(target, model="model.onnx", precision=export.precision),
             time=time_command(target, model="model.onnx"),
         ),
+        ladder=ladder,
         stage_records={result.name: result.record for result in results},
         host=this_host(),
         versions={"edgekd": __version__} | {name: version(name) for name in _LIBRARIES},

@@ -11,7 +11,7 @@ from edgekd.core.digest import file_digest
 from edgekd.core.disk import disk_errors
 from edgekd.core.errors import ConfigError, ParityError, StageError
 from edgekd.core.strict import convert
-from edgekd.networks.session import every_answer, open_session
+from edgekd.networks.session import Arrays, every_answer, open_session
 from edgekd.report.bundle import SHIPPED
 from edgekd.report.destination import MANIFEST
 from edgekd.report.manifest import MANIFEST_FORMAT, Manifest, tensors_of
@@ -66,6 +66,18 @@ def read_manifest(bundle: Path) -> Manifest:
     return convert(data, Manifest, where=str(path))
 
 
+def golden_samples(bundle: Path, manifest: Manifest) -> tuple[Arrays, Arrays]:
+    """Return the golden inputs and outputs; StageError where they cannot be read."""
+    path = bundle / manifest.golden.file
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as golden:
+            inputs = tuple(golden[tensor.name] for tensor in manifest.inputs)
+            return inputs, tuple(golden[tensor.name] for tensor in manifest.outputs)
+    except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
+        message = f"{path}: cannot be read as the golden inputs and outputs ({error}); make the bundle again."
+        raise StageError(message) from error
+
+
 def _check_manifest(path: Path, manifest: Manifest) -> None:
     """Raise ConfigError where the manifest is of another form, or names files that it does not list."""
     if manifest.format != MANIFEST_FORMAT:
@@ -105,14 +117,7 @@ def _check_model(path: Path, manifest: Manifest) -> None:
 
 def _replay(bundle: Path, manifest: Manifest) -> float:
     """Return the largest difference between golden and replayed outputs; ParityError where it is too large."""
-    path = bundle / manifest.golden.file
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as golden:
-            inputs = tuple(golden[tensor.name] for tensor in manifest.inputs)
-            expected = tuple(golden[tensor.name] for tensor in manifest.outputs)
-    except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
-        message = f"{path}: cannot be read as the golden inputs and outputs ({error}); make the bundle again."
-        raise StageError(message) from error
+    inputs, expected = golden_samples(bundle, manifest)
     found = every_answer(open_session(bundle / SHIPPED, arithmetic="reference"), [inputs])
     difference = max(float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True))
     if not difference <= manifest.golden.tolerance:

@@ -19,7 +19,8 @@ from edgekd.core.errors import ParityError
 from edgekd.networks.saturation import saturating_kernels
 from edgekd.networks.session import Arithmetic, Arrays, every_answer, open_session
 from edgekd.quantize.fake import HIGH, LOW
-from edgekd.quantize.reading import QUANTIZE, quantized_values, simulated
+from edgekd.quantize.kernels import EXACT_OPERATORS
+from edgekd.quantize.reading import DEQUANTIZE, QUANTIZE, quantized_values, simulated
 
 LEAST_TOP1: Final = 0.9995
 LARGEST_LSB: Final = 1.0
@@ -40,7 +41,7 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     *top1* is the part of *samples* with the same class. *largest_lsb* is the largest difference of an output, in steps
     of an 8-bit grid over that output. *levels* are the 8-bit activations inside that were compared, *differing* the
     part of them that is another integer, by up to *largest_level_difference*; *first_difference* names the first.
-    *is_integer*: it computes in integers, as the device does, so that it must agree.
+    *must_agree*: it computes in integers, as the device does, and edgekd knows every kernel of the file to the bit.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     differing: float
     largest_level_difference: int
     first_difference: str | None
-    is_integer: bool
+    must_agree: bool
 
 
 class Ladder(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,20 +100,20 @@ def climb(path: Path, inputs: Arrays, *, emulator: Emulator | None = None, cores
                 name,
                 every_answer(open_session(path, arithmetic=way.arithmetic), [inputs]),
                 every_answer(open_session(opened, arithmetic=way.arithmetic), [few])[len(base.outputs) :],
-                is_integer=way.is_integer and not saturating_kernels() & way.kernels,
+                must_agree=base.is_exact and way.is_integer and not saturating_kernels() & way.kernels,
             )
             for name, way in WAYS.items()
         ]
-        if emulator is not None:
+        if emulator is not None and base.has_integer_biases:
             rungs += [_emulated(base, emulator, core, opened, inputs) for core in cores]
-    return Ladder(rungs=tuple(rungs), notes=tuple(_notes(rungs, has_emulator=emulator is not None)))
+    return Ladder(rungs=tuple(rungs), notes=tuple(_notes(base, rungs, has_emulator=emulator is not None)))
 
 
 def demand_parity(ladder: Ladder, path: Path) -> None:
     """Raise ParityError where a rung of integer arithmetic leaves the network that was tuned."""
     for rung in ladder.rungs:
         holds = rung.top1 >= LEAST_TOP1 and rung.largest_lsb <= LARGEST_LSB and rung.differing <= MOST_DIFFERING
-        if rung.is_integer and not holds:
+        if rung.must_agree and not holds:
             message = (
                 f"{path}: {rung.name}: same class for {rung.top1:.2%} of {rung.samples} samples, outputs differ by up "
                 f"to {rung.largest_lsb:.2g} steps, {rung.differing:.2g} of the activations are other integers (first: "
@@ -127,6 +128,9 @@ class Base:
     def __init__(self, model: ModelProto, inputs: Arrays) -> None:
         """Run *model* on *inputs* in torch."""
         simulation = simulated(model)
+        self.has_integer_biases = simulation.places.integer_bias
+        floats = {node.op_type for node in model.graph.node} - EXACT_OPERATORS - {QUANTIZE, DEQUANTIZE}
+        self.is_exact = self.has_integer_biases and not floats
         size = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or len(inputs[0])
         batches = [
             tuple(torch.from_numpy(array[start : start + size]) for array in inputs)
@@ -142,7 +146,7 @@ class Base:
             for quantized, value in quantized_values(model).items()
         }
 
-    def rung(self, name: str, outputs: Sequence[AnyArray], levels: Sequence[AnyArray], *, is_integer: bool) -> Rung:
+    def rung(self, name: str, outputs: Sequence[AnyArray], levels: Sequence[AnyArray], *, must_agree: bool) -> Rung:
         """Return how *outputs* and *levels*, of as many samples as there are, compare."""
         count = len(outputs[0])
         mine = tuple(output[:count] for output in self.outputs)
@@ -162,7 +166,7 @@ class Base:
             differing=sum(int((gap > 0).sum()) for gap in inside.values()) / max(1, total),
             largest_level_difference=max((int(gap.max()) for gap in inside.values()), default=0),
             first_difference=next((value.removesuffix("_q") for value, gap in inside.items() if gap.any()), None),
-            is_integer=is_integer,
+            must_agree=must_agree,
         )
 
 
@@ -173,7 +177,7 @@ def _emulated(base: Base, emulator: Emulator, core: Core, opened: Path, inputs: 
     found = run_emulated(emulator, core, opened, samples).outputs
     name = f"ONNX Runtime {emulator.versions.onnxruntime}, aarch64, {core.name}"
     known = len(base.outputs)
-    return base.rung(name, found[:known], found[known:], is_integer=True)
+    return base.rung(name, found[:known], found[known:], must_agree=base.is_exact)
 
 
 def with_levels(model: ModelProto) -> ModelProto:
@@ -193,7 +197,7 @@ def signed(levels: AnyArray) -> NDArray[np.int64]:
     return levels.astype(np.int64) + (LOW if levels.dtype == np.uint8 else 0)
 
 
-def _notes(rungs: Sequence[Rung], *, has_emulator: bool) -> Iterator[str]:
+def _notes(base: Base, rungs: Sequence[Rung], *, has_emulator: bool) -> Iterator[str]:
     """Say what could not be climbed, and what an app would get on this host."""
     default = next(rung for rung in rungs if rung.name == DEFAULT_SESSION)
     kernels = ", ".join(sorted(saturating_kernels()))
@@ -202,5 +206,7 @@ def _notes(rungs: Sequence[Rung], *, has_emulator: bool) -> Iterator[str]:
             f"The {kernels} kernels of this host saturate at 16 bits: its default session names another class for "
             f"{1 - default.top1:.2%} of the samples. No accuracy is judged with it."
         )
-    if not has_emulator:
+    if not base.has_integer_biases:
+        yield "The file is for TensorRT, which is not here: its kernels are a rung that only the device can climb."
+    elif not has_emulator:
         yield "The kernels of the ARM cores were not run: there is no emulator here; run tools/arm-emulation/setup."

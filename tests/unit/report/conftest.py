@@ -114,6 +114,7 @@ def report(results: tuple[StageResult, ...], measured: MeasuredMaker) -> Report:
         stages=rows,
         files=file_rows(export, found),
         budgets=judge(plan.budgets, size_bytes=60_000, drop_points=drop, device=target.title),
+        ladder=None,
     )
 
 

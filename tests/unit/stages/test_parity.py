@@ -79,7 +79,7 @@ def test_the_first_layer_that_differs_is_named(tmp_path: Path) -> None:
     images = (some_digits()[:16],)
     answers = every_answer(open_session(with_levels(wrong), arithmetic="arm64-kernels"), [images])
 
-    rung = Base(right, images).rung("wrong", answers[:1], answers[1:], is_integer=True)
+    rung = Base(right, images).rung("wrong", answers[:1], answers[1:], must_agree=True)
     assert rung.first_difference == "Relu_2_output"
     assert rung.differing > 0.01
 
@@ -96,10 +96,10 @@ def test_integer_arithmetic_that_leaves_the_network_is_refused(tmp_path: Path, f
         differing=0.0,
         largest_level_difference=0,
         first_difference=None,
-        is_integer=True,
+        must_agree=True,
     )
     bad = msgspec.structs.replace(rung, **{field: value})
-    demand_parity(Ladder(rungs=(rung, msgspec.structs.replace(bad, is_integer=False)), notes=()), tmp_path)
+    demand_parity(Ladder(rungs=(rung, msgspec.structs.replace(bad, must_agree=False)), notes=()), tmp_path)
     with pytest.raises(ParityError, match="a core"):
         demand_parity(Ladder(rungs=(bad,), notes=()), tmp_path)
 
