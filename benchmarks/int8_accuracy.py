@@ -124,7 +124,7 @@ def test_accuracy(path: Path, task: Task) -> float:
 def fine_tuned(source: Path, out: Path, env: Env, arguments: argparse.Namespace) -> dict[str, Any]:
     """Fine-tune with edgekd: one epoch, taught by the float network."""
     given = dict(assignment.split("=", 1) for assignment in arguments.set)
-    fields = {"epochs": 1, "lr": 0.01, "schedule": "cosine", "warmup": 0.05} | given
+    fields = {"epochs": 1, "schedule": "cosine", "warmup": 0.05} | given
     settings = msgspec.convert(fields | AUGMENTATION, Quantize, strict=False)
     record = quantize.run(settings, {"student": source, "uncompressed": source}, out, env)
     return {"settings": msgspec.to_builtins(settings), "record": record}

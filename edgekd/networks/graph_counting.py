@@ -21,7 +21,12 @@ def count_graph_parameters(model: ModelProto) -> int:
 
 
 def count_graph_macs(model: ModelProto, sample: Arrays) -> int:
-    """Return the multiply-accumulates for *sample* (its inputs in order, each of a batch of 1).
+    """Return the multiply-accumulates of the whole graph for *sample*: the sum of ``macs_by_node``."""
+    return sum(macs for _, macs in macs_by_node(model, sample))
+
+
+def macs_by_node(model: ModelProto, sample: Arrays) -> tuple[tuple[NodeProto, int], ...]:
+    """Return each working node with its multiply-accumulates for *sample* (inputs in order, each of a batch of 1).
 
     Convolutions, matrix products and recurrent layers count. The sizes are those of a run: inferring them gives up
     where a file computes its shapes, as those of older exporters do. Raises ConfigError for a graph with branches or
@@ -33,8 +38,8 @@ def count_graph_macs(model: ModelProto, sample: Arrays) -> int:
             message = f"multiply-accumulates: node '{node.name}' ({node.op_type}): a graph inside is not counted."
             raise ConfigError(message)
     sizes = _sizes(model, {name for node in nodes for name in (*node.input, *node.output[:1]) if name}, sample)
-    return sum(
-        _WORK[node.op_type](node, [sizes[name] if name else () for name in node.input], sizes[node.output[0]])
+    return tuple(
+        (node, _WORK[node.op_type](node, [sizes[name] if name else () for name in node.input], sizes[node.output[0]]))
         for node in nodes
     )
 

@@ -76,26 +76,26 @@ def test_a_folded_relu_is_a_relu() -> None:
 
 
 def test_lsq_eases_the_gradient_by_the_numbers_of_a_sample() -> None:
-    """1 / sqrt(6 * 127) of what it would be, whatever the batch; weights count those of a channel: 3."""
+    """1 / sqrt(6 * 127) of what it would be, whatever the batch; of a channel for weights; times the first scale."""
     values = torch.full((4, 6), 1000.0)
     grid = LearnedGrid(Grid(scale=0.5, zero_point=0), symmetric=False)
     grid(values, rectified=False, moving=True).sum().backward()
-    found = grid.get_parameter("scale").grad
+    found = grid.get_parameter("factor").grad
     assert found is not None
-    assert found.item() == pytest.approx(4 * 6 * 127 / math.sqrt(6 * 127))
+    assert found.item() == pytest.approx(0.5 * 4 * 6 * 127 / math.sqrt(6 * 127))
 
     scales = LearnedScales(torch.tensor([[0.5], [0.5]]), 0)
     scales(torch.full((2, 3), 1000.0), moving=True)[0].sum().backward()
-    by_channel = scales.get_parameter("scales").grad
+    by_channel = scales.get_parameter("factor").grad
     assert by_channel is not None
-    assert by_channel.flatten().tolist() == pytest.approx([3 * 127 / math.sqrt(3 * 127)] * 2)
+    assert by_channel.flatten().tolist() == pytest.approx([0.5 * 3 * 127 / math.sqrt(3 * 127)] * 2)
 
 
 def test_a_learned_scale_never_reaches_zero() -> None:
     """However far its gradient pushes it, a sixteenth of the first scale is left."""
     grid = LearnedGrid(Grid(scale=0.5, zero_point=0), symmetric=False)
     with torch.no_grad():
-        grid.get_parameter("scale").fill_(-3.0)
+        grid.get_parameter("factor").fill_(-3.0)
     assert grid.grid == Grid(scale=0.5 * FLOOR, zero_point=0)
 
 
