@@ -6,7 +6,6 @@ A network that is in the cache is not trained again; ``benchmarks/int8_accuracy.
 """
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -104,7 +103,7 @@ def train(name: str, seed: int, task: Task, arguments: argparse.Namespace) -> No
         (folder / "student" / "record.json").write_bytes(
             msgspec.json.encode({"seed": seed, "settings": settings, "record": record})
         )
-        os.rename(folder / "student", final)
+        (folder / "student").rename(final)
     print(f"{name} seed {seed}: {record['validation_accuracy']:.4f} of the validation images")
 
 

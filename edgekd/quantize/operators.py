@@ -1,5 +1,7 @@
 """What each ONNX operator computes, in torch: the forms that ``export.canonical`` writes (opset 18)."""
 
+import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
@@ -24,6 +26,20 @@ _MAX_POOLS: Final[Mapping[int, Callable[..., Tensor]]] = MappingProxyType(
     {1: functional.max_pool1d, 2: functional.max_pool2d}
 )
 """By the number of spatial dimensions."""
+
+IMAGE_DIMENSIONS: Final = 4
+_PADDINGS: Final[Mapping[str, str]] = MappingProxyType(
+    {"constant": "constant", "edge": "replicate", "reflect": "reflect"}
+)
+_RESIZES: Final[Mapping[tuple[str, str, str], str]] = MappingProxyType(
+    {
+        ("nearest", "asymmetric", "floor"): "nearest",
+        ("linear", "half_pixel", ""): "bilinear",
+        ("linear", "pytorch_half_pixel", ""): "bilinear",
+        ("linear", "align_corners", ""): "bilinear",
+    }
+)
+"""Torch's name for a way to resize: ONNX's mode, where it samples, and how it rounds."""
 
 
 def run(op_type: str, name: str, inputs: Inputs, attributes: Attributes) -> Tensor:
@@ -184,18 +200,15 @@ def _unsqueeze(inputs: Inputs, _attributes: Attributes) -> Tensor:
     return data
 
 
-def _reduce_mean(inputs: Inputs, attributes: Attributes) -> Tensor:
-    data, axes = _given(inputs, 0), _optional(inputs, 1)
-    over = list(range(data.ndim)) if axes is None else _numbers(axes)
-    return data.mean(over, keepdim=bool(attributes.get("keepdims", 1)))
-
-
 def _pad(inputs: Inputs, attributes: Attributes) -> Tensor:
     data, pads, value = _given(inputs, 0), _numbers(_given(inputs, 1)), _optional(inputs, 2)
-    other = attributes.get("mode", "constant") != "constant" or _optional(inputs, 3) is not None
-    _refuse(other, "Pad with axes or a mode other than constant")
+    mode = attributes.get("mode", "constant")
+    _refuse(_optional(inputs, 3) is not None or mode not in _PADDINGS, f"Pad with axes, or in the mode {mode}")
     both = [(pads[axis], pads[axis + data.ndim]) for axis in range(data.ndim)]
-    return functional.pad(data, _for_torch(both), value=0.0 if value is None else value.item())
+    if mode == "constant":
+        return functional.pad(data, _for_torch(both), value=0.0 if value is None else value.item())
+    _refuse(any(pair != (0, 0) for pair in both[:2]), f"Pad of batch or channels in the mode {mode}")
+    return functional.pad(data, _for_torch(both[2:]), mode=_PADDINGS[mode])
 
 
 def _slice(inputs: Inputs, _attributes: Attributes) -> Tensor:
@@ -220,6 +233,70 @@ def _hard_sigmoid(inputs: Inputs, attributes: Attributes) -> Tensor:
     return (_given(inputs, 0) * slope + offset).clamp(0, 1)
 
 
+def _layer_normalization(inputs: Inputs, attributes: Attributes) -> Tensor:
+    data, axis = _given(inputs, 0), attributes.get("axis", -1)
+    shape = data.shape[axis % data.ndim :]
+    bias = _optional(inputs, 2)
+    return functional.layer_norm(data, shape, _given(inputs, 1), bias, attributes.get("epsilon", 1e-5))
+
+
+def _instance_normalization(inputs: Inputs, attributes: Attributes) -> Tensor:
+    scale, bias = _given(inputs, 1), _given(inputs, 2)
+    return functional.instance_norm(
+        _given(inputs, 0), weight=scale, bias=bias, use_input_stats=True, eps=attributes.get("epsilon", 1e-5)
+    )
+
+
+def _gather(inputs: Inputs, attributes: Attributes) -> Tensor:
+    data, indices, axis = _given(inputs, 0), _given(inputs, 1), attributes.get("axis", 0)
+    positions = torch.where(indices < 0, indices + data.shape[axis], indices)
+    shape = (*data.shape[:axis], *indices.shape, *data.shape[axis % data.ndim + 1 :])
+    return data.index_select(axis, positions.flatten()).reshape(shape)
+
+
+def _prelu(inputs: Inputs, _attributes: Attributes) -> Tensor:
+    data, slope = _given(inputs, 0), _given(inputs, 1)
+    return torch.where(data < 0, data * slope, data)
+
+
+def _resize(inputs: Inputs, attributes: Attributes) -> Tensor:
+    """Interpolate as torch does it: its own sampling points, the last two dimensions."""
+    data, scales, sizes = _given(inputs, 0), _optional(inputs, 2), _optional(inputs, 3)
+    mode = attributes.get("mode", "nearest")
+    point = attributes.get("coordinate_transformation_mode", "half_pixel")
+    _refuse(data.ndim != IMAGE_DIMENSIONS, "Resize of anything but images")
+    aligned = point == "align_corners"
+    form = (mode, point, attributes.get("nearest_mode", "round_prefer_floor") if mode == "nearest" else "")
+    _refuse(form not in _RESIZES, f"Resize in the form {form}")
+    if sizes is not None and sizes.numel():
+        shape = _numbers(sizes)[2:]
+    else:
+        assert scales is not None  # noqa: S101 - one of the two is there
+        factors = scales.tolist()[2:]
+        shape = [math.floor(size * factor) for size, factor in zip(data.shape[2:], factors, strict=True)]
+    torch_mode = _RESIZES[form]
+    return functional.interpolate(
+        data, shape, mode=torch_mode, align_corners=aligned if torch_mode != "nearest" else None
+    )
+
+
+def _reduced(function: Callable[..., Tensor]) -> Operator:
+    """Return the operator that reduces with *function*; axes come as an input or, before opset 18, an attribute."""
+
+    def reduce(inputs: Inputs, attributes: Attributes) -> Tensor:
+        data, axes = _given(inputs, 0), _optional(inputs, 1)
+        named = attributes.get("axes") if axes is None else _numbers(axes)
+        over = list(range(data.ndim)) if named is None else list(named)
+        return function(data, over, keepdim=bool(attributes.get("keepdims", 1)))
+
+    return reduce
+
+
+def _all_of(function: Callable[[Tensor, Tensor], Tensor]) -> Operator:
+    """Return the operator that applies *function* from left to right to all inputs."""
+    return lambda inputs, _attributes: functools.reduce(function, (_given(inputs, i) for i in range(len(inputs))))
+
+
 def _two(function: Callable[[Tensor, Tensor], Tensor]) -> Operator:
     """Return the operator that applies *function* to two inputs."""
     return lambda inputs, _attributes: function(_given(inputs, 0), _given(inputs, 1))
@@ -232,28 +309,53 @@ def _one(function: Callable[[Tensor], Tensor]) -> Operator:
 
 OPERATORS: Final[Mapping[str, Operator]] = MappingProxyType(
     {
+        "Abs": _one(torch.abs),
         "Add": _two(torch.add),
         "AveragePool": _average_pool,
         "Clip": _clip,
         "Concat": lambda inputs, attributes: torch.cat([i for i in inputs if i is not None], attributes["axis"]),
         "Conv": _conv,
+        "Cos": _one(torch.cos),
+        "Div": _two(torch.div),
+        "Elu": lambda inputs, attributes: functional.elu(_given(inputs, 0), attributes.get("alpha", 1.0)),
+        "Erf": _one(torch.erf),
+        "Exp": _one(torch.exp),
         "Flatten": _flatten,
+        "Gather": _gather,
         "Gemm": _gemm,
         "GlobalAveragePool": _one(lambda data: data.mean(tuple(range(2, data.ndim)), keepdim=True)),
+        "GlobalMaxPool": _one(lambda data: data.amax(tuple(range(2, data.ndim)), keepdim=True)),
         "HardSigmoid": _hard_sigmoid,
         "HardSwish": _one(functional.hardswish),
+        "Identity": _one(lambda data: data),
+        "InstanceNormalization": _instance_normalization,
+        "LayerNormalization": _layer_normalization,
         "LeakyRelu": lambda inputs, attributes: functional.leaky_relu(_given(inputs, 0), attributes.get("alpha", 0.01)),
         "MatMul": _two(torch.matmul),
+        "Max": _all_of(torch.maximum),
         "MaxPool": _max_pool,
+        "Min": _all_of(torch.minimum),
         "Mul": _two(torch.mul),
+        "Neg": _one(torch.neg),
         "Pad": _pad,
-        "ReduceMean": _reduce_mean,
+        "Pow": _two(torch.pow),
+        "PRelu": _prelu,
+        "ReduceMax": _reduced(torch.amax),
+        "ReduceMean": _reduced(torch.mean),
+        "ReduceSum": _reduced(torch.sum),
+        "Reciprocal": _one(torch.reciprocal),
         "Relu": _one(torch.relu),
         "Reshape": _reshape,
+        "Resize": _resize,
         "Sigmoid": _one(torch.sigmoid),
+        "Sin": _one(torch.sin),
         "Slice": _slice,
         "Softmax": lambda inputs, attributes: torch.softmax(_given(inputs, 0), attributes.get("axis", -1)),
+        "Softplus": _one(functional.softplus),
+        "Sqrt": _one(torch.sqrt),
         "Squeeze": _squeeze,
+        "Sub": _two(torch.sub),
+        "Tanh": _one(torch.tanh),
         "Transpose": _transpose,
         "Unsqueeze": _unsqueeze,
     }

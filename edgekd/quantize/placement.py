@@ -1,59 +1,82 @@
 """Where quantization goes in an ONNX graph: one table for each runtime, and the places it gives."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from onnx import GraphProto, NodeProto
 
-PlacementName = Literal["onnxruntime-arm64", "tensorrt"]
+from edgekd.targets import PlacementName
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
     """What a runtime wants around its integer kernels.
 
-    *weighted* operators multiply by constant weights (int8, per output channel, zero point 0). *quantized*
-    operators have kernels for int8 tensors, so what they take and give is int8. *passing* operators move or
-    select values and keep their input's scale. *folded* activations become part of the kernel before them.
-    With *only_weighted*, nothing but the input of a weighted operator, and the shortcut into an Add whose
+    *weighted* operators multiply by constant weights (int8, zero point 0; per output channel but for *per_tensor*).
+    *products* of two activations run in integers too. A MatMul of either kind writes real numbers, which are
+    quantized only where an integer kernel reads them. *quantized* operators have kernels for int8 tensors, so what
+    they take and give is int8 where an integer kernel comes before them; between real numbers, or with a constant
+    operand, they stay real. *passing* operators move or select values and keep their input's scale. *folded*
+    activations become part of the kernel before them. With *everywhere*, every activation is quantized. With
+    *only_weighted*, nothing but the input of a weighted operator or a product, and the shortcut into an Add whose
     other side comes straight from one (the side with more of them before it where both do), is quantized.
-    *symmetric*: activations have zero point 0. *integer_bias*: biases are int32 at the scale of input times
-    weight. *dedicated*: each reader has its own Q/DQ pair.
+    *symmetric*: activations have zero point 0. *unsigned*: levels are written as uint8, shifted by 128.
+    *integer_bias*: biases are int32 at the scale of input times weight. *dedicated*: each reader has its own Q/DQ pair.
     """
 
     weighted: frozenset[str]
+    products: frozenset[str]
     quantized: frozenset[str]
     passing: frozenset[str]
     folded: frozenset[str]
-    only_weighted: bool
-    symmetric: bool
+    per_tensor: frozenset[str] = frozenset()
+    everywhere: bool = False
+    only_weighted: bool = False
+    symmetric: bool = False
+    unsigned: bool = False
     integer_bias: bool
-    dedicated: bool
+    dedicated: bool = False
 
+
+_WEIGHTED: Final = frozenset({"Conv", "Gemm", "MatMul"})
+_PRODUCTS: Final = frozenset({"MatMul"})
+_FOLDED: Final = frozenset({"Relu", "Clip"})
+_PASSING: Final = frozenset({"Flatten", "Gather", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+
+_ARM64: Final = Placement(
+    weighted=_WEIGHTED,
+    products=_PRODUCTS,
+    quantized=frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool", "LeakyRelu", "Mul", "Sigmoid"}),
+    passing=_PASSING,
+    folded=_FOLDED,
+    integer_bias=True,
+)
+
+_UNSIGNED: Final = msgspec.structs.replace(_ARM64, unsigned=True)
 
 PLACEMENTS: Final[Mapping[PlacementName, Placement]] = MappingProxyType(
     {
         # Source: ONNX Runtime's QDQ selectors; int8 asymmetric activations let ReLU and ReLU6 fold on ARM64.
-        "onnxruntime-arm64": Placement(
-            weighted=frozenset({"Conv", "Gemm", "MatMul"}),
-            quantized=frozenset(
-                {"Add", "AveragePool", "Concat", "GlobalAveragePool", "LeakyRelu", "Mul", "Sigmoid", "Softmax"}
-            ),
-            passing=frozenset({"Flatten", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}),
-            folded=frozenset({"Relu", "Clip"}),
-            only_weighted=False,
-            symmetric=False,
-            integer_bias=True,
-            dedicated=False,
+        "onnxruntime-arm64": _ARM64,
+        # The same selectors and the same numbers, written unsigned: x86 kernels leave signed data in float, and cores
+        # without dot products take 7 % fewer instructions for it (benchmarks/emulated_instructions.py).
+        "onnxruntime-armv8.0": _UNSIGNED,
+        "onnxruntime-x86": _UNSIGNED,
+        # Source: ONNX Runtime's QNN execution provider: a node unit has its Q/DQ on every side, outputs too; uint8
+        # activations; one scale for each channel in convolutions alone.
+        "qnn": msgspec.structs.replace(
+            _UNSIGNED, everywhere=True, per_tensor=frozenset({"Gemm", "MatMul"}), products=frozenset()
         ),
         # Source: the TensorRT ONNX parser asserts zero points of 0; NVIDIA's guidance quantizes the inputs of
         # weighted layers and the shortcut of a residual Add, nothing else, and leaves biases float.
         "tensorrt": Placement(
-            weighted=frozenset({"Conv", "Gemm", "MatMul"}),
+            weighted=_WEIGHTED,
+            products=_PRODUCTS,
             quantized=frozenset(),
             passing=frozenset(),
-            folded=frozenset({"Relu", "Clip"}),
+            folded=_FOLDED,
             only_weighted=True,
             symmetric=True,
             integer_bias=False,
@@ -90,22 +113,32 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     symmetric: bool
     integer_bias: bool
     dedicated: bool
+    unsigned: bool = False
 
 
-def place(graph: GraphProto, placement: Placement) -> Places:
-    """Return where *placement* puts quantization in *graph*, whose nodes all have names."""
+def place(graph: GraphProto, placement: Placement, keep: frozenset[str] = frozenset()) -> Places:
+    """Return where *placement* puts quantization in *graph*, whose nodes all have names; those in *keep* stay real."""
     constants = {initializer.name for initializer in graph.initializer}
     producers = {output: node for node in graph.node for output in node.output}
     readers = _readers(graph, constants)
     weights = {
-        node.name: _weight(node)
+        node.name: _weight(node, placement)
         for node in graph.node
-        if node.op_type in placement.weighted and constants.issuperset(filter(None, node.input[1:]))
+        if node.op_type in placement.weighted
+        and node.name not in keep
+        and node.input[0] not in constants
+        and constants.issuperset(filter(None, node.input[1:]))
+    }
+    products = {
+        node.name
+        for node in graph.node
+        if node.op_type in placement.products and node.name not in keep and constants.isdisjoint(node.input)
     }
     if placement.only_weighted:
-        chosen = _weighted_inputs(graph, weights, producers, readers)
+        chosen = _weighted_inputs(graph, weights, products, producers, readers)
     else:
-        chosen = _all_edges(graph, placement, weights, producers, readers)
+        integer = _integer_nodes(graph, placement, weights.keys() | products, producers, readers, keep)
+        chosen = _all_edges(graph, placement, integer, producers, readers)
     return Places(
         readers=MappingProxyType(chosen),
         scale_of=MappingProxyType({v: _scale_source(v, placement, producers, chosen) for v in chosen}),
@@ -114,6 +147,7 @@ def place(graph: GraphProto, placement: Placement) -> Places:
         symmetric=placement.symmetric,
         integer_bias=placement.integer_bias,
         dedicated=placement.dedicated,
+        unsigned=placement.unsigned,
     )
 
 
@@ -127,36 +161,82 @@ def _readers(graph: GraphProto, constants: set[str]) -> dict[str, list[NodeProto
     return readers
 
 
-def _weight(node: NodeProto) -> Weight:
+def _weight(node: NodeProto, placement: Placement) -> Weight:
     """Return the weights of a weighted *node*: rows are output channels but for a plain matrix product."""
     transposed = any(a.name == "transB" and a.i for a in node.attribute)
-    axis = 0 if node.op_type == "Conv" or transposed else 1
+    axis: int | None = 0 if node.op_type == "Conv" or transposed else 1
+    if node.op_type in placement.per_tensor:
+        axis = None
     bias = node.input[2] if len(node.input) > 2 and node.input[2] else None  # noqa: PLR2004 - optional third input
     return Weight(name=node.input[1], axis=axis, input_value=node.input[0], bias=bias)
+
+
+def _integer_nodes(
+    graph: GraphProto,
+    placement: Placement,
+    multiplying: AbstractSet[str],
+    producers: Mapping[str, NodeProto],
+    readers: Mapping[str, list[NodeProto]],
+    keep: frozenset[str],
+) -> dict[str, bool]:
+    """Return the nodes that run in integers, by name, and whether each writes integers too.
+
+    Those that multiply do; what computes or moves values does after a kernel that writes integers, and what moves
+    them also before one that reads them: a tensor of int8 is a quarter to move.
+    """
+    integer: dict[str, bool] = {}
+    for node in graph.node:
+        origins = [_origin(value, placement, producers) for value in node.input if value in readers]
+        follows = any(origin is not None and integer.get(origin.name, False) for origin in origins)
+        if node.name in multiplying:
+            integer[node.name] = node.op_type not in placement.products
+        elif node.name in keep:
+            continue
+        elif placement.everywhere or (follows and _takes_integers(node, placement, readers)):
+            integer[node.name] = True
+    for node in reversed(graph.node):
+        is_read = any(reader.name in integer for reader in readers.get(node.output[0], ()))
+        if is_read and node.op_type in placement.passing and node.name not in keep:
+            integer[node.name] = True
+    return integer
+
+
+def _takes_integers(node: NodeProto, placement: Placement, readers: Mapping[str, list[NodeProto]]) -> bool:
+    """Tell whether the runtime can run *node* on int8 tensors: what moves values, or computes on activations alone."""
+    if node.op_type in placement.passing:
+        return True
+    return node.op_type in placement.quantized and all(value in readers for value in node.input)
 
 
 def _all_edges(
     graph: GraphProto,
     placement: Placement,
-    weights: Mapping[str, Weight],
+    integer: Mapping[str, bool],
     producers: Mapping[str, NodeProto],
     readers: Mapping[str, list[NodeProto]],
 ) -> dict[str, tuple[str, ...]]:
-    """Return every activation that an integer kernel takes or gives, with all its readers.
+    """Return every activation that an integer kernel takes or gives, with its readers.
 
-    An output of the graph that nothing reads stays real, but for a convolution's: its kernel has no real output.
+    What a kernel gives as integers everybody reads so; of other values only integer kernels read the rounded form. An
+    output of the graph that nothing reads stays real, but for a convolution's: its kernel has no real output.
     """
     chosen: dict[str, tuple[str, ...]] = {}
     outputs = {output.name for output in graph.output}
     for value, nodes in readers.items():
         if value not in outputs and _folds(value, nodes, placement, producers):
             continue
-        integer_reader = any(_is_integer(node, placement, weights) for node in nodes)
-        if integer_reader or _is_integer(_origin(value, placement, producers), placement, weights):
-            chosen[value] = tuple(dict.fromkeys(node.name for node in nodes))
+        origin = _origin(value, placement, producers)
+        is_given = placement.everywhere or (origin is not None and integer.get(origin.name, False))
+        names = tuple(dict.fromkeys(node.name for node in nodes if is_given or node.name in integer))
+        if names:
+            chosen[value] = names
     for value in outputs - chosen.keys():
         origin = _origin(value, placement, producers)
-        if origin is not None and origin.op_type == "Conv" and origin.name in weights:
+        if (
+            origin is not None
+            and integer.get(origin.name, False)
+            and (placement.everywhere or origin.op_type == "Conv")
+        ):
             chosen[value] = ()
     return chosen
 
@@ -174,25 +254,22 @@ def _origin(value: str, placement: Placement, producers: Mapping[str, NodeProto]
     return node
 
 
-def _is_integer(node: NodeProto | None, placement: Placement, weights: Mapping[str, Weight]) -> bool:
-    """Tell whether the runtime has an integer kernel for *node*."""
-    if node is None:
-        return False
-    return node.name in weights or node.op_type in placement.quantized or node.op_type in placement.passing
-
-
 def _weighted_inputs(
     graph: GraphProto,
     weights: Mapping[str, Weight],
+    products: AbstractSet[str],
     producers: Mapping[str, NodeProto],
     readers: Mapping[str, list[NodeProto]],
 ) -> dict[str, tuple[str, ...]]:
-    """Return the inputs of weighted nodes, and of each Add beside one the shortcut."""
+    """Return the inputs of weighted nodes and products, and of each Add beside a weighted one the shortcut."""
     chosen: dict[str, tuple[str, ...]] = {}
     depth = _depths(graph, weights)
     for node in graph.node:
         if node.name in weights:
             _append(chosen, node.input[0], node.name)
+        elif node.name in products:
+            for value in dict.fromkeys(node.input):
+                _append(chosen, value, node.name)
         elif node.op_type == "Add":
             fusing = [v for v in node.input if v in producers and producers[v].name in weights]
             main = max((v for v in fusing if len(readers[v]) == 1), key=depth.__getitem__, default=None)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from edgekd.quantize.fake import Encodings, bias_scales, broadcast_scales, quantize_bias, quantize_weight
+from edgekd.quantize.fake import LOW, Encodings, bias_scales, broadcast_scales, quantize_bias, quantize_weight
 from edgekd.quantize.placement import Places, Weight
 
 
@@ -74,10 +74,11 @@ class _Writer:
         if end not in self._written:
             grid = self._encodings.activations[value]
             scale = np.array(grid.scale, dtype=np.float32)
-            zero_point = np.array(grid.zero_point, dtype=np.int8)
+            shift, kind = (-LOW, np.uint8) if self._places.unsigned else (0, np.int8)
+            zero_point = np.array(grid.zero_point + shift, dtype=kind)
             constants = [
                 self._constant(f"{self._places.scale_of[value]}_scale", scale),
-                self._constant(f"zero_point_{grid.zero_point}", zero_point),
+                self._constant(f"zero_point_{'u' if shift else ''}{zero_point}", zero_point),
             ]
             source = before_rounding(value) if is_output else value
             self._write(helper.make_node("QuantizeLinear", [source, *constants], [f"{name}_q"]))

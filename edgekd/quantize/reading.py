@@ -106,6 +106,7 @@ class _Reader:
             symmetric=not any(zero_points),
             integer_bias=self._has_integer_biases(),
             dedicated=False,
+            unsigned=any(self._constants[q.input[2]].dtype == np.uint8 for q in self._pairs.values()),
         )
 
     def encodings(self) -> Encodings:

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from edgekd.distill.guidance import Guidance
 from edgekd.networks.catalog import Argument
-from edgekd.targets import PrecisionName, Target
+from edgekd.targets import PlacementName, PrecisionName, Target
 from edgekd.train.training import Count, Fraction, NotNegative, Positive, Training
 
 Kind = Literal["teacher", "student", "uncompressed", "quantized", "models", "measurements"]
@@ -191,7 +191,7 @@ class Quantize(Recovery, Settings, frozen=True, kw_only=True, forbid_unknown_fie
 
     stage: ClassVar[Declaration] = Declaration(name="quantize", version=3, takes=("student",), gives=("quantized",))
 
-    placement: Literal["onnxruntime-arm64", "tensorrt"] = "onnxruntime-arm64"
+    placement: PlacementName = "onnxruntime-arm64"
     calibration_samples: Count = 512
     scales: Literal["learned", "tracked", "fixed"] = "learned"
     hold_scales_after: Fraction = 0.8

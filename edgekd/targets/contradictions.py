@@ -99,17 +99,18 @@ def _quantization(target: Target) -> Iterator[Clash]:
     placement = ("quantization.placement", target.quantization.placement)
     if refused:
         yield *placement, *verdict, "nothing is quantized where INT8 is refused; remove [quantization]"
-    elif target.quantization.placement != _PLACEMENTS[target.runtime.name]:
-        expected = _toml(_PLACEMENTS[target.runtime.name])
-        yield *placement, "runtime.name", target.runtime.name, f"this runtime's placement is {expected}"
+    elif target.quantization.placement not in _PLACEMENTS[target.runtime.execution_provider]:
+        expected = " or ".join(map(_toml, _PLACEMENTS[target.runtime.execution_provider]))
+        provider = ("runtime.execution_provider", target.runtime.execution_provider)
+        yield *placement, *provider, f"this provider's placement is {expected}"
 
 
 def _commands(target: Target) -> Iterator[Clash]:
     """Yield commands and providers that do not suit the runtime."""
     runtime, benchmark = ("runtime.name", target.runtime.name), target.benchmark
     provider = target.runtime.execution_provider
-    if provider != _PROVIDERS[target.runtime.name]:
-        expected = _toml(_PROVIDERS[target.runtime.name])
+    if provider not in _PROVIDERS[target.runtime.name]:
+        expected = " or ".join(map(_toml, _PROVIDERS[target.runtime.name]))
         yield "runtime.execution_provider", provider, *runtime, f"this runtime's provider is {expected}"
     if target.runtime.name == "tensorrt" and benchmark.build_command is None:
         yield "benchmark.build_command", None, *runtime, "TensorRT runs engines, which a command must build"
@@ -132,13 +133,20 @@ def _toml(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-_PLACEMENTS: Final = {"onnxruntime": "onnxruntime-arm64", "tensorrt": "tensorrt"}
-_PROVIDERS: Final = {"onnxruntime": "CPUExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+_PLACEMENTS: Final = {
+    "CPUExecutionProvider": ("onnxruntime-arm64", "onnxruntime-armv8.0", "onnxruntime-x86"),
+    "QNNExecutionProvider": ("qnn",),
+    "TensorrtExecutionProvider": ("tensorrt",),
+}
+_PROVIDERS: Final = {
+    "onnxruntime": ("CPUExecutionProvider", "QNNExecutionProvider"),
+    "tensorrt": ("TensorrtExecutionProvider",),
+}
 _CHECKS: Final[tuple[Callable[[Target], Iterator[Clash]], ...]] = (
     _precision,
     _tensorrt_precision,
     _core,
     _versions,
-    _quantization,
     _commands,
+    _quantization,
 )

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 PrecisionName = Literal["fp32", "fp16", "int8"]
+PlacementName = Literal["onnxruntime-arm64", "onnxruntime-armv8.0", "onnxruntime-x86", "qnn", "tensorrt"]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Version = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)+$")]
@@ -50,7 +51,7 @@ class Runtime(_Table, frozen=True, kw_only=True):
 
     name: Literal["onnxruntime", "tensorrt"]
     version: Version
-    execution_provider: Literal["CPUExecutionProvider", "TensorrtExecutionProvider"]
+    execution_provider: Literal["CPUExecutionProvider", "QNNExecutionProvider", "TensorrtExecutionProvider"]
     opset: Count
     max_opset: Count
     ir_version: Count
@@ -82,7 +83,7 @@ class Precision(_Table, frozen=True, kw_only=True):
 class Quantization(_Table, frozen=True, kw_only=True):
     """Which rules place the Q/DQ pairs."""
 
-    placement: Literal["onnxruntime-arm64", "tensorrt"]
+    placement: PlacementName
 
 
 class Channels(_Table, frozen=True, kw_only=True):

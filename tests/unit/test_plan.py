@@ -96,7 +96,7 @@ def test_each_runtime_gets_its_placement() -> None:
         quantize = plan_of(name).settings_of(Quantize)
         assert isinstance(quantize, Quantize)
         placements[name] = quantize.placement
-    assert placements == {"raspberry-pi-4": "onnxruntime-arm64", "jetson-orin-nano": "tensorrt"}
+    assert placements == {"raspberry-pi-4": "onnxruntime-armv8.0", "jetson-orin-nano": "tensorrt"}
 
 
 def test_a_device_without_int8_gets_no_quantize_stage_and_the_reason() -> None:

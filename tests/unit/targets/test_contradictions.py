@@ -57,7 +57,7 @@ CONTRADICTIONS: tuple[tuple[str, dict[str, object], str, str], ...] = (
         "raspberry-pi-4",
         {"quantization.placement": "tensorrt"},
         'quantization.placement = "tensorrt"',
-        'runtime.name = "onnxruntime"',
+        'runtime.execution_provider = "CPUExecutionProvider"',
     ),
     (
         "raspberry-pi-4",
