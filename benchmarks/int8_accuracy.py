@@ -32,6 +32,11 @@ from recording import RESULTS, at_least, at_most, write
 from edgekd.core.progress import PlainProgress
 from edgekd.networks.layout import GRAPH
 from edgekd.networks.session import answers, open_session
+from edgekd.quantize.placement import PLACEMENTS
+from edgekd.quantize.ptq import assembled, prepared
+from edgekd.quantize.qdq import write_qdq
+from edgekd.quantize.recipe import PostTraining
+from edgekd.quantize.samples import read
 from edgekd.stages import quantize
 from edgekd.stages.settings import Quantize
 from edgekd.stages.stage import Env
@@ -130,6 +135,21 @@ def fine_tuned(source: Path, out: Path, env: Env, arguments: argparse.Namespace)
     return {"settings": msgspec.to_builtins(settings), "record": record}
 
 
+def post_training(source: Path, out: Path, env: Env, _arguments: argparse.Namespace) -> dict[str, Any]:
+    """Quantize with edgekd's post-training quantization and its defaults."""
+    settings = PostTraining(samples=CALIBRATION, seed=env.seed)
+    ready = prepared(
+        onnx.load(source / GRAPH),
+        PLACEMENTS["onnxruntime-arm64"],
+        settings,
+        calibration=read(env.task, env.task.train, count=CALIBRATION),
+        judging=read(env.task, env.task.validation, count=CALIBRATION),
+    )
+    tuned = assembled(ready)
+    onnx.save(write_qdq(tuned.model, tuned.places, tuned.encodings), out / GRAPH)
+    return {"settings": msgspec.to_builtins(settings), "trials": msgspec.to_builtins(ready.trials)}
+
+
 class Images(CalibrationDataReader):
     """The calibration images, 64 at a time, under the name of the network's input."""
 
@@ -164,7 +184,7 @@ def by_nncf(source: Path, out: Path, env: Env, arguments: argparse.Namespace) ->
 
 
 WAYS: Final[Mapping[str, Way]] = MappingProxyType(
-    {"qat": fine_tuned, "quantize_static": by_quantize_static, "nncf": by_nncf}
+    {"qat": fine_tuned, "ptq": post_training, "quantize_static": by_quantize_static, "nncf": by_nncf}
 )
 
 

@@ -7,7 +7,7 @@ import click
 import typer
 
 from edgekd import __version__
-from edgekd.cli import compress, plan, report, targets, verify
+from edgekd.cli import compress, plan, quantize, report, targets, verify
 from edgekd.core.errors import ConfigError, EdgekdError
 
 INTERRUPTED = 130
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("compress")(compress.command)
 app.command("plan")(plan.command)
+app.command("quantize")(quantize.command)
 app.command("report")(report.command)
 app.command("verify")(verify.command)
 app.add_typer(targets.app, name="targets")

@@ -1,11 +1,11 @@
-"""Activation ranges: the clipping that loses least on real images."""
+"""Ranges: the grid over a range, and the clipping that loses least, of activations and of weights."""
 
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from edgekd.quantize.fake import HIGH, LOW, Grid, fake_quantize
+from edgekd.quantize.fake import HIGH, LOW, WEIGHT_LIMIT, Grid, fake_quantize, weight_scales
 
 LEVELS: Final = HIGH - LOW
 SHRINKS: Final = tuple(1 - step / 100 for step in range(61))
@@ -20,6 +20,21 @@ def least_error_grid(samples: Tensor, *, symmetric: bool) -> Grid:
     low, high = min(0.0, samples.min().item()), max(0.0, samples.max().item())
     grids = [grid_over(low * shrink, high * shrink, symmetric=symmetric) for shrink in SHRINKS]
     return min(grids, key=lambda grid: _squared_error(samples, grid))
+
+
+def least_error_scales(weight: Tensor, axis: int | None) -> Tensor:
+    """Return for each index of *axis*, or for all, the scale with the smallest squared error; shape as weight_scales.
+
+    Only parts of the scale that holds the weight in full are tried, so that no channel gets a coarser one.
+    """
+    weight, full = weight.detach(), weight_scales(weight, axis)
+    others = [other for other in range(weight.ndim) if other != axis]
+    best, least = full, torch.full_like(full, float("inf"))
+    for shrink in SHRINKS:
+        rounded = fake_quantize(weight, full * shrink, 0, -WEIGHT_LIMIT, WEIGHT_LIMIT)
+        error = (rounded - weight).square().sum(others, keepdim=True)
+        best, least = torch.where(error < least, full * shrink, best), torch.minimum(error, least)
+    return best
 
 
 def grid_over(low: float, high: float, *, symmetric: bool) -> Grid:

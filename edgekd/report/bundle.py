@@ -41,7 +41,7 @@ def write_bundle(out: Path, plan: Plan, task: Task, *, report: Report, results: 
     """
     export = next(settings for settings in plan.stages if isinstance(settings, Export))
     models = results[-1].folder
-    with _replacing(out) as folder:
+    with replacing(out) as folder:
         for precision in export.variants:
             _copy(models / file_name(precision), folder / file_name(precision))
         _copy(models / file_name(export.precision), folder / SHIPPED)
@@ -57,7 +57,7 @@ def write_bundle(out: Path, plan: Plan, task: Task, *, report: Report, results: 
 
 
 @contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
+def replacing(out: Path) -> Iterator[Path]:
     """Give a folder beside *out* to fill; at the end it takes *out*'s place, on an error nothing is left of it."""
     with (
         disk_errors(out.parent),

@@ -1,0 +1,71 @@
+"""edgekd quantize from the outside: a file in, a folder out, and one sentence for what is wrong."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from commands import edgekd_command
+from quantized import exported
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    """Run edgekd quantize with *words*."""
+    return subprocess.run(
+        [*edgekd_command(), "quantize", *map(str, words)], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    """Give a float network for digits as a file."""
+    path = tmp_path / "net.onnx"
+    onnx.save(exported("dscnn"), path)
+    return path
+
+
+def test_a_network_comes_out_as_int8_with_its_report(network: Path, tmp_path: Path) -> None:
+    """A third of the size, all arithmetic in integers, at most 0.8 points lost; the file itself is not touched."""
+    before = network.read_bytes()
+    out = tmp_path / "int8"
+    done = run(network, "--target", "raspberry-pi-5", "--data", "digits", "--out", out, "--samples", 128)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((out / "report.json").read_text())
+    assert report["coverage"]["share"] == 1.0
+    assert 100 * (report["float_score"] - report["int8_score"]) <= 0.8
+    assert (out / "model.int8.onnx").stat().st_size == report["int8_bytes"] < report["float_bytes"]
+    assert {layer["layer"] for layer in report["layers"]} >= {"Conv_0", "Gemm_0"}
+    assert network.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--target", "raspberry-pi-5"), "random numbers would give wrong ranges"),
+        (("--target", "raspberry-pi-5", "--data", "digits", "--samples", 4), "at least 32"),
+        (("--target", "raspberry-pi-5", "--data", "digits", "--method", "median"), "method"),
+        (("--target", "jetson-nano", "--data", "digits"), "INT8"),
+        (("--target", "raspbery-pi-5", "--data", "digits"), "raspberry-pi-5"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    network: Path, tmp_path: Path, words: tuple[object, ...], sentence: str
+) -> None:
+    """No traceback, nothing written."""
+    out = tmp_path / "int8"
+    done = run(network, *words, "--out", out)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not out.exists()
+
+
+def test_samples_that_are_all_the_same_are_refused(network: Path, tmp_path: Path) -> None:
+    """Constant images have no range."""
+    data = tmp_path / "grey.npz"
+    np.savez(data, images=np.full((200, 28, 28), 7, np.uint8), labels=np.arange(200) % 10)
+    done = run(network, "--target", "raspberry-pi-5", "--data", f"npz:{data}", "--out", tmp_path / "int8")
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr

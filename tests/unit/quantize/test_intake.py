@@ -1,0 +1,102 @@
+"""ONNX files as people bring them: what is taken, and what is refused in one sentence."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, TensorProto, helper, numpy_helper, version_converter
+from quantized import exported, quantized_network, some_digits
+
+from edgekd.core.errors import ConfigError
+from edgekd.networks.session import answers, open_session
+from edgekd.quantize.intake import canonical_float
+
+SHAPES = {"input": (1, 28, 28)}
+
+
+def copy_of(model: ModelProto) -> ModelProto:
+    """Return a copy to change."""
+    copied = ModelProto()
+    copied.CopyFrom(model)
+    return copied
+
+
+def with_domain() -> ModelProto:
+    """Return a network whose first node is of somebody's own domain."""
+    model = copy_of(exported("dscnn"))
+    model.graph.node[0].domain = "com.example"
+    model.opset_import.append(helper.make_opsetid("com.example", 1))
+    return model
+
+
+def with_constant(value: float) -> ModelProto:
+    """Return a network with one weight of *value*."""
+    model = copy_of(exported("dscnn"))
+    array = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    array.flat[0] = value
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(array, model.graph.initializer[0].name))
+    return model
+
+
+def with_outside_tensor() -> ModelProto:
+    """Return a network that says its first tensor lies in a file of another folder."""
+    model = copy_of(exported("dscnn"))
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secret.bin")
+    return model
+
+
+REFUSED: list[tuple[Callable[[], ModelProto], str]] = [
+    (lambda: quantized_network("dscnn", "onnxruntime-arm64").qdq, "quantized already"),
+    (with_domain, "com.example"),
+    (lambda: with_constant(np.nan), "NaN or infinite"),
+    (lambda: with_constant(np.inf), "NaN or infinite"),
+    (with_outside_tensor, "other files"),
+]
+
+
+@pytest.mark.parametrize(("make", "word"), REFUSED)
+def test_what_cannot_be_quantized_is_refused_in_a_sentence(
+    make: Callable[[], ModelProto], word: str, tmp_path: Path
+) -> None:
+    """The file, what is wrong with it and what to do; the file stays as it was."""
+    path = tmp_path / "net.onnx"
+    path.write_bytes(make().SerializeToString())
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=word) as refused:
+        canonical_float(path, SHAPES)
+    assert str(refused.value).startswith(str(path))
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
+    """Text is no model."""
+    path = tmp_path / "net.onnx"
+    path.write_text("not a network")
+    with pytest.raises(ConfigError, match="cannot be read as an ONNX model"):
+        canonical_float(path, SHAPES)
+
+
+def test_data_of_another_shape_is_refused(tmp_path: Path) -> None:
+    """The sentence says what the network takes and what the data gives."""
+    path = tmp_path / "net.onnx"
+    onnx.save(exported("dscnn"), path)
+    with pytest.raises(ConfigError, match=r"takes float of shape \(batch, 1, 28, 28\).*\(batch, 3, 32, 32\)"):
+        canonical_float(path, {"input": (3, 32, 32)})
+
+
+@pytest.mark.parametrize("opset", [13, 17, 18])
+def test_older_files_compute_the_same(opset: int, tmp_path: Path) -> None:
+    """A network at an older opset becomes the canonical one without a change of its answers."""
+    path = tmp_path / "net.onnx"
+    model = exported("dscnn")
+    onnx.save(version_converter.convert_version(model, opset) if opset != 18 else model, path)
+    found = canonical_float(path, SHAPES)
+    expected = answers(open_session(model, arithmetic="reference"), [(some_digits(),)])
+    np.testing.assert_allclose(
+        answers(open_session(found, arithmetic="reference"), [(some_digits(),)]), expected, rtol=1e-4, atol=1e-4
+    )
