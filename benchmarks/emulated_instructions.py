@@ -39,7 +39,7 @@ CALIBRATION: Final = 16
 LARGEST_RATIO: Final = {"cortex-a72": 0.70, "cortex-a76": 0.35}
 
 
-class Samples(CalibrationDataReader):
+class Samples(CalibrationDataReader):  # type: ignore[misc]  # it comes without types
     """The calibration samples, one at a time."""
 
     def __init__(self, images: NDArray[np.float32], name: str) -> None:

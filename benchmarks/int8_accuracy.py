@@ -128,9 +128,9 @@ def test_accuracy(path: Path, task: Task) -> float:
 
 def fine_tuned(source: Path, out: Path, env: Env, arguments: argparse.Namespace) -> dict[str, Any]:
     """Fine-tune with edgekd: one epoch, taught by the float network."""
-    given = dict(assignment.split("=", 1) for assignment in arguments.set)
-    fields = {"epochs": 1, "schedule": "cosine", "warmup": 0.05} | given
-    settings = msgspec.convert(fields | AUGMENTATION, Quantize, strict=False)
+    given: dict[str, Any] = dict(assignment.split("=", 1) for assignment in arguments.set)
+    fields: dict[str, Any] = {"epochs": 1, "schedule": "cosine", "warmup": 0.05} | given
+    settings = msgspec.convert(fields | dict(AUGMENTATION), Quantize, strict=False)
     record = quantize.run(settings, {"student": source, "uncompressed": source}, out, env)
     return {"settings": msgspec.to_builtins(settings), "record": record}
 
@@ -150,7 +150,7 @@ def post_training(source: Path, out: Path, env: Env, _arguments: argparse.Namesp
     return {"settings": msgspec.to_builtins(settings), "trials": msgspec.to_builtins(ready.trials)}
 
 
-class Images(CalibrationDataReader):
+class Images(CalibrationDataReader):  # type: ignore[misc]  # it comes without types
     """The calibration images, 64 at a time, under the name of the network's input."""
 
     def __init__(self, task: Task, name: str) -> None:

@@ -9,7 +9,7 @@ import json
 import sys
 from importlib.metadata import version
 
-import nncf
+import nncf  # type: ignore[import-not-found]  # in an environment of its own
 import numpy as np
 import onnx
 

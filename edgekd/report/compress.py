@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import onnx
 
 from edgekd.bench.cores import CORES
 from edgekd.bench.emulator import emulator_if_set_up
@@ -15,6 +16,7 @@ from edgekd.core.store import Store
 from edgekd.networks.layout import GRAPH, STRUCTURE
 from edgekd.pipeline import Site, StageResult, run_plan
 from edgekd.plan import Plan
+from edgekd.quantize.coverage import Coverage, coverage_by_rule, integer_coverage
 from edgekd.report.bundle import write_bundle
 from edgekd.report.content import Report, file_rows, make_report, shrink_of, stage_rows
 from edgekd.report.destination import check_destination
@@ -107,10 +109,12 @@ def _report(plan: Plan, task: Task, results: Sequence[StageResult], progress: Pr
     with tempfile.TemporaryDirectory(prefix="edgekd-measure-") as folder:
         files, precisions = _files_to_measure(results, export, Path(folder))
         measured = measure_files(files, task, plan.measure)
-    ladder = None
+    ladder = coverage = None
     if "int8" in export.variants:
         progress.say("measure: what torch, ONNX Runtime and ARM kernels compute of the INT8 file")
-        ladder = _ladder(results[-1].folder / file_name("int8"), task, target, engine)
+        path = results[-1].folder / file_name("int8")
+        ladder = _ladder(path, task, target, engine)
+        coverage = _coverage(path, task, export)
     stages = stage_rows(results, measured, precisions)
     shipped = stages[-1].measured
     drop = shrink_of(stages[0], stages[-1]).drop_points
@@ -125,7 +129,16 @@ def _report(plan: Plan, task: Task, results: Sequence[StageResult], progress: Pr
         files=file_rows(export, measured),
         budgets=budgets,
         ladder=ladder,
+        coverage=coverage,
     )
+
+
+def _coverage(path: Path, task: Task, export: Export) -> Coverage:
+    """Return the share of the INT8 file's arithmetic that its runtime does in integers."""
+    sample = task.read(task.test, slice(0, 1))
+    if export.runtime == "onnxruntime":
+        return integer_coverage(path, sample)
+    return coverage_by_rule(onnx.load(path), sample)
 
 
 def _ladder(path: Path, task: Task, target: Target, engine: Engine) -> Ladder:

@@ -10,6 +10,7 @@ from edgekd import __version__
 from edgekd.bench.host import Host, this_host
 from edgekd.pipeline import StageResult
 from edgekd.plan import Plan, plan_to_toml
+from edgekd.quantize.coverage import Coverage
 from edgekd.stages.measure import Measured
 from edgekd.stages.parity import Ladder
 from edgekd.stages.settings import Export
@@ -89,6 +90,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
     commands: Commands
     ladder: Ladder | None
+    coverage: Coverage | None
     stage_records: Mapping[str, Mapping[str, Any]]
     host: Host
     versions: Mapping[str, str]
@@ -151,6 +153,7 @@ def make_report(  # noqa: PLR0913 - a report is where everything meets
     files: tuple[FileRow, ...],
     budgets: tuple[Judgement, ...],
     ladder: Ladder | None,
+    coverage: Coverage | None,
 ) -> Report:
     """Return the report of a run."""
     reasons = {name: why_refused(target, name) for name in PRECISIONS}
@@ -174,6 +177,7 @@ def make_report(  # noqa: PLR0913 - a report is where everything meets
             time=time_command(target, model="model.onnx"),
         ),
         ladder=ladder,
+        coverage=coverage,
         stage_records={result.name: result.record for result in results},
         host=this_host(),
         versions={"edgekd": __version__} | {name: version(name) for name in _LIBRARIES},

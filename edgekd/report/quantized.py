@@ -17,7 +17,6 @@ from edgekd.export.shapes import fix_batch, without_value_info
 from edgekd.networks.saturation import saturating_kernels
 from edgekd.networks.session import answers, open_session
 from edgekd.quantize.coverage import Coverage, coverage_by_rule, integer_coverage
-from edgekd.quantize.intake import canonical_float
 from edgekd.quantize.mixed_precision import Choice, cheapest
 from edgekd.quantize.placement import PLACEMENTS
 from edgekd.quantize.ptq import Trial, assembled, prepared
@@ -26,6 +25,7 @@ from edgekd.quantize.recipe import LEAST_SAMPLES, PostTraining
 from edgekd.quantize.samples import read
 from edgekd.quantize.sensitivity import Sensitivity, sensitivities
 from edgekd.report.bundle import replacing
+from edgekd.stages.intake import canonical_float
 from edgekd.targets import Target, refusal
 from edgekd.tasks.task import Split, Task
 
@@ -145,7 +145,7 @@ def lines_of(found: Quantized) -> tuple[str, ...]:
         ),
         "",
         (
-            f"Integer coverage: {100 * found.coverage.share:.1f} % of {found.coverage.total_macs} multiply-accumulates. "
+            f"Integer coverage: {100 * found.coverage.share:.1f} % of {found.coverage.total_macs} MACs. "
             f"Layers left in float: {kept}."
         ),
         *((note,) if saturating else ()),

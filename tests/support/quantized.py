@@ -17,9 +17,10 @@ from edgekd.networks.dscnn import dscnn
 from edgekd.networks.resnet import resnet
 from edgekd.quantize.calibrate import calibrated
 from edgekd.quantize.fake import Encodings
-from edgekd.quantize.placement import PLACEMENTS, PlacementName, Places, place
+from edgekd.quantize.placement import PLACEMENTS, Places, place
 from edgekd.quantize.qdq import write_qdq
 from edgekd.quantize.simulation import SimulatedGraph
+from edgekd.targets import PlacementName
 from edgekd.tasks.digits import load_digits
 
 IMAGES = 200

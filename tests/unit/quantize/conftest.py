@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from quantized import NETWORKS, Quantized, exported, quantized_network, some_digits
 
-from edgekd.quantize.placement import PLACEMENTS, PlacementName
+from edgekd.quantize.placement import PLACEMENTS
+from edgekd.targets import PlacementName
 
 
 @pytest.fixture(params=NETWORKS)

@@ -8,8 +8,9 @@ from onnx import ModelProto
 
 from edgekd.quantize.calibrate import calibrated, calibrated_grids
 from edgekd.quantize.fake import LOW
-from edgekd.quantize.placement import PLACEMENTS, PlacementName, place
+from edgekd.quantize.placement import PLACEMENTS, place
 from edgekd.quantize.simulation import SimulatedGraph
+from edgekd.targets import PlacementName
 
 
 def simulate(graph: ModelProto, placement: PlacementName) -> SimulatedGraph:

@@ -92,15 +92,15 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("Pow", [IMAGE, np.float32(2.0)], {}),
     ("ReduceMax", [IMAGE, np.array([1, 2])], {}),
     ("ReduceSum", [IMAGE, np.array([-1])], {"keepdims": 0}),
-    ("Reciprocal", [np.float32([0.5, -2.0, 3.0])], {}),
+    ("Reciprocal", [np.array([0.5, -2.0, 3.0], np.float32)], {}),
     (
         "Resize",
-        [IMAGE, None, np.float32([1, 1, 2, 3])],
+        [IMAGE, None, np.array([1, 1, 2, 3], np.float32)],
         {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
     ),
     (
         "Resize",
-        [IMAGE, None, np.float32([1, 1, 2, 2])],
+        [IMAGE, None, np.array([1, 1, 2, 2], np.float32)],
         {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"},
     ),
     (
@@ -109,7 +109,7 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
         {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
     ),
     ("Sin", [IMAGE], {}),
-    ("Sqrt", [np.float32([0.25, 2.0, 9.0])], {}),
+    ("Sqrt", [np.array([0.25, 2.0, 9.0], np.float32)], {}),
     ("Softplus", [IMAGE], {}),
     ("Sub", [IMAGE, IMAGE], {}),
     ("Tanh", [IMAGE], {}),

@@ -14,9 +14,10 @@ from quantized import Quantized
 from edgekd.networks.session import answers, open_session
 from edgekd.quantize.calibrate import full_scales
 from edgekd.quantize.fake import Encodings, Grid, quantize_weight, weight_scales
-from edgekd.quantize.placement import PLACEMENTS, PlacementName, place
+from edgekd.quantize.placement import PLACEMENTS, place
 from edgekd.quantize.qdq import write_qdq
 from edgekd.quantize.simulation import SimulatedGraph
+from edgekd.targets import PlacementName
 
 QUANTIZERS = {"QuantizeLinear", "DequantizeLinear"}
 WEIGHTED = {"Conv", "Gemm", "MatMul", "FusedConv", "FusedGemm", "FusedMatMul"}

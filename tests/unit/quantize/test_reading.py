@@ -8,8 +8,9 @@ from onnx import ModelProto, helper
 from quantized import Quantized
 
 from edgekd.core.errors import ConfigError
-from edgekd.quantize.placement import PlacementName, Places
+from edgekd.quantize.placement import Places
 from edgekd.quantize.reading import read_qdq, simulated
+from edgekd.targets import PlacementName
 
 
 def layers(places: Places) -> dict[str, tuple[str, int | None, str, bool]]:

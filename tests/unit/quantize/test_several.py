@@ -19,9 +19,10 @@ from edgekd.distill.taps import shapes_at, tapped
 from edgekd.export.exporter import export_onnx
 from edgekd.networks.session import every_answer, open_session
 from edgekd.quantize.calibrate import calibrated
-from edgekd.quantize.placement import PLACEMENTS, PlacementName, place
+from edgekd.quantize.placement import PLACEMENTS, place
 from edgekd.quantize.qdq import write_qdq
 from edgekd.quantize.simulation import SimulatedGraph
+from edgekd.targets import PlacementName
 
 Arrays = tuple[NDArray[np.float32], ...]
 

@@ -115,6 +115,7 @@ def report(results: tuple[StageResult, ...], measured: MeasuredMaker) -> Report:
         files=file_rows(export, found),
         budgets=judge(plan.budgets, size_bytes=60_000, drop_points=drop, device=target.title),
         ladder=None,
+        coverage=None,
     )
 
 
