@@ -69,7 +69,7 @@ def test_defaults_are_not_shared() -> None:
         ("distill", "alpha", -0.1),
         ("distill", "temperature", 0),
         ("quantize", "calibration_samples", 0),
-        ("quantize", "placement", "qnn"),
+        ("quantize", "placement", "qnm"),
         ("measure", "threads", 0),
     ],
 )
