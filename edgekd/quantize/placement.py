@@ -61,7 +61,7 @@ PLACEMENTS: Final[Mapping[PlacementName, Placement]] = MappingProxyType(
         # Source: ONNX Runtime's QDQ selectors; int8 asymmetric activations let ReLU and ReLU6 fold on ARM64.
         "onnxruntime-arm64": _ARM64,
         # The same selectors and the same numbers, written unsigned: x86 kernels leave signed data in float, and cores
-        # without dot products take 7 % fewer instructions for it (129 and 120 million, MobileNetV2 at 224 pixels, emulated Cortex-A72).
+        # without dot products take 7 % fewer instructions for it (targets/raspberry-pi-4.toml).
         "onnxruntime-armv8.0": _UNSIGNED,
         "onnxruntime-x86": _UNSIGNED,
         # Source: ONNX Runtime's QNN execution provider: a node unit has its Q/DQ on every side, outputs too; uint8
