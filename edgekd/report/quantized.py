@@ -6,9 +6,11 @@ from typing import Final
 import msgspec
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import ModelProto
 
-from edgekd.bench.host import Host, this_host
+from edgekd.bench.host import this_host
+from edgekd.core.digest import file_digest
 from edgekd.core.disk import disk_errors, write_atomically
 from edgekd.core.errors import ConfigError
 from edgekd.core.progress import Progress
@@ -19,173 +21,180 @@ from edgekd.networks.session import answers, open_session
 from edgekd.quantize.coverage import Coverage, coverage_by_rule, integer_coverage
 from edgekd.quantize.mixed_precision import Choice, cheapest
 from edgekd.quantize.placement import PLACEMENTS
-from edgekd.quantize.ptq import Trial, assembled, prepared
+from edgekd.quantize.ptq import Prepared, assembled, prepared
 from edgekd.quantize.qdq import write_qdq
 from edgekd.quantize.recipe import LEAST_SAMPLES, PostTraining
 from edgekd.quantize.samples import read
 from edgekd.quantize.sensitivity import Sensitivity, sensitivities
 from edgekd.report.bundle import replacing
+from edgekd.report.picture import sensitivity_picture
+from edgekd.report.quantized_content import MODEL, PICTURE, Quantized, Score, markdown, versions
+from edgekd.stages.fitness import check_answers
 from edgekd.stages.intake import canonical_float
-from edgekd.targets import Target, refusal
+from edgekd.stages.parity import climb, demand_parity
+from edgekd.targets import Target
 from edgekd.tasks.task import Split, Task
 
-MODEL: Final = "model.int8.onnx"
 JUDGING: Final = 512
 """Validation samples that choose between methods, and on which layers are told apart."""
 
+PARITY_SAMPLES: Final = 256
+"""Test samples for which the written file must answer what was tuned; agreement is no choice."""
 
-class Quantized(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a file. Scores are parts of the test samples: right, or as the float network without labels."""
+Classes = NDArray[np.int64]
 
-    source: str
-    target: str
+
+class _Job(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One file to be quantized: the canonical float *graph*, and what it is quantized for."""
+
+    path: Path
+    graph: ModelProto
+    task: Task
+    target: Target
     settings: PostTraining
-    scored_by: str
-    test_samples: int
-    float_score: float
-    int8_score: float
-    float_bytes: int
-    int8_bytes: int
-    trials: tuple[Trial, ...]
-    layers: tuple[Sensitivity, ...]
-    in_float: Choice | None
-    coverage: Coverage
-    saturating_kernels: tuple[str, ...]
-    host: Host
+    progress: Progress
 
 
 def quantize_file(
     path: Path, task: Task, target: Target, settings: PostTraining, *, out: Path, progress: Progress
 ) -> Quantized:
-    """Quantize the ONNX file *path* for *target* and write *out*; the file itself is only read.
+    """Quantize the ONNX file *path* for *target*, which takes INT8, and write *out*; the file itself is only read.
 
-    Training samples calibrate, validation samples choose, test samples judge. Raises ConfigError for bad input, before
-    anything is computed.
+    Training samples calibrate, validation samples choose, test samples judge. Raises ConfigError for bad input before
+    anything is computed, ParityError where the written file is not what was tuned.
     """
-    _check(target, task, settings, out)
-    placement = PLACEMENTS[target.quantization.placement] if target.quantization else PLACEMENTS["onnxruntime-arm64"]
-    graph = canonical_float(path, dict(zip((entry.name for entry in task.inputs), task.shapes, strict=True)))
-    calibration = read(task, task.train, count=settings.samples)
-    judging = read(task, task.validation, count=JUDGING)
-    progress.say(f"quantize: {calibration.count} samples, ranges by {settings.method}")
-    ready = prepared(graph, placement, settings, calibration=calibration, judging=judging)
-    for trial in ready.trials:
-        kept = "kept" if trial.was_kept else "left out"
-        progress.say(f"quantize: {trial.step}: divergence {trial.distance.divergence:.2g}, {kept}")
+    check_out(out)
+    check_samples(task, settings)
+    shapes = dict(zip((entry.name for entry in task.inputs), task.shapes, strict=True))
+    job = _Job(
+        path=path,
+        graph=canonical_float(path, shapes),
+        task=task,
+        target=target,
+        settings=settings,
+        progress=progress,
+    )
+    _check_classes(job)
+    ready = _prepared(job)
     progress.say("quantize: how much each layer costs alone")
-    layers = tuple(sensitivities(ready, judging))
-    choice = None
-    if settings.drop_budget is not None:
-        float_score = _score(graph, task, task.validation, graph)
-
-        def lost(kept: frozenset[str]) -> float:
-            tuned = assembled(ready, kept)
-            model = write_qdq(tuned.model, tuned.places, tuned.encodings)
-            return 100 * (float_score - _score(model, task, task.validation, graph))
-
-        choice = cheapest(layers, lost, budget=settings.drop_budget, by=settings.cost)
-    tuned = assembled(ready, choice.kept if choice else frozenset())
-    shipped = _shipped(write_qdq(tuned.model, tuned.places, tuned.encodings), target)
-    return _written(path, out, shipped, graph, task, target, settings, ready.trials, layers, choice)
+    layers = tuple(sensitivities(ready, read(task, task.validation, count=JUDGING)))
+    choice = None if settings.drop_budget is None else _choice(job, ready, layers, settings.drop_budget)
+    return _written(job, ready, layers, choice, out)
 
 
-def _written(  # noqa: PLR0913, PLR0917 - a report is where everything meets
-    path: Path,
-    out: Path,
-    shipped: ModelProto,
-    graph: ModelProto,
-    task: Task,
-    target: Target,
-    settings: PostTraining,
-    trials: tuple[Trial, ...],
-    layers: tuple[Sensitivity, ...],
-    choice: Choice | None,
-) -> Quantized:
-    """Write the folder, whole, and return its report."""
-    data = shipped.SerializeToString(deterministic=True)
-    with replacing(out) as folder:
-        write_atomically(folder / MODEL, data)
-        onnx.checker.check_model(onnx.load(folder / MODEL), full_check=True)
-        sample = tuple(array[:1] for array in task.read(task.test, slice(0, 1)))
-        by_runtime = target.runtime.name == "onnxruntime"
-        found = Quantized(
-            source=path.name,
-            target=target.name,
-            settings=settings,
-            scored_by="labels" if task.test.labels is not None else "agreement with the float network",
-            test_samples=len(task.test),
-            float_score=_score(graph, task, task.test, graph),
-            int8_score=_score(shipped, task, task.test, graph),
-            float_bytes=path.stat().st_size,
-            int8_bytes=len(data),
-            trials=trials,
-            layers=layers,
-            in_float=choice,
-            coverage=integer_coverage(folder / MODEL, sample) if by_runtime else coverage_by_rule(shipped, sample),
-            saturating_kernels=tuple(sorted(saturating_kernels())),
-            host=this_host(),
-        )
-        write_atomically(folder / "report.json", msgspec.json.format(msgspec.json.encode(found), indent=1))
-        write_atomically(folder / "report.md", "\n".join(lines_of(found)).encode() + b"\n")
-    return found
-
-
-def lines_of(found: Quantized) -> tuple[str, ...]:
-    """Return the report as Markdown, line by line."""
-    kept = ", ".join(sorted(found.in_float.kept)) if found.in_float and found.in_float.kept else "none"
-    saturating = ", ".join(found.saturating_kernels)
-    note = f"This host's {saturating} kernels saturate: scores are of reference arithmetic, its default session lies."
-    head = (
-        f"# {found.source} as INT8 for {found.target}",
-        "",
-        (
-            f"{MODEL}: {found.int8_bytes} bytes, {found.int8_bytes / found.float_bytes:.2f}x of the float file; "
-            f"{100 * found.int8_score:.2f} % after {100 * found.float_score:.2f} % in float "
-            f"({found.test_samples} test samples, by {found.scored_by})."
-        ),
-        "",
-        (
-            f"Integer coverage: {100 * found.coverage.share:.1f} % of {found.coverage.total_macs} MACs. "
-            f"Layers left in float: {kept}."
-        ),
-        *((note,) if saturating else ()),
-        "",
-        "| tried | divergence from float (nats) | same class | |",
-        "|---|---|---|---|",
-    )
-    trials = (
-        f"| {trial.step} | {trial.distance.divergence:.2g} | {100 * trial.distance.agreement:.2f} % | "
-        f"{'kept' if trial.was_kept else 'left out'} |"
-        for trial in found.trials
-    )
-    table = ("", "| layer alone in INT8 | operator | divergence (nats) | same class | MACs |", "|---|---|---|---|---|")
-    ranked = sorted(found.layers, key=lambda layer: -layer.distance.divergence)
-    layers = (
-        f"| {layer.layer} | {layer.operator} | {layer.distance.divergence:.2g} | "
-        f"{100 * layer.distance.agreement:.2f} % | {layer.macs} |"
-        for layer in ranked
-    )
-    return (*head, *trials, *table, *layers)
-
-
-def _check(target: Target, task: Task, settings: PostTraining, out: Path) -> None:
-    """Raise ConfigError where the target takes no INT8, the samples cannot calibrate, or *out* is taken."""
-    reason = refusal(target, "int8")
-    if reason is not None:
-        raise ConfigError(reason)
-    count = min(settings.samples, len(task.train))
-    if count < LEAST_SAMPLES:
-        message = f"{task.name}: {count} samples to calibrate with; at least {LEAST_SAMPLES} are needed."
-        raise ConfigError(message)
-    for entry, array in zip(task.inputs, task.read(task.train, slice(0, count)), strict=True):
-        if not np.ptp(array):
-            message = f"{task.name}: every number of input '{entry.name}' is {array.flat[0]:g}; give real samples."
-            raise ConfigError(message)
+def check_out(out: Path) -> None:
+    """Raise ConfigError where *out* is taken: nothing is ever replaced."""
     with disk_errors(out):
         is_taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
     if is_taken:
         message = f"{out}: exists already; give another --out, or remove it."
         raise ConfigError(message)
+
+
+def check_samples(task: Task, settings: PostTraining) -> None:
+    """Raise ConfigError where the training samples are too few for ranges, or do not differ."""
+    count = min(settings.samples, len(task.train))
+    if count < LEAST_SAMPLES:
+        message = (
+            f"{task.name}: {count} samples to calibrate with; at least {LEAST_SAMPLES} are needed, as various as those "
+            "that the network will see: bring more, or raise --samples."
+        )
+        raise ConfigError(message)
+    for entry, array in zip(task.inputs, task.read(task.train, slice(0, count)), strict=True):
+        flat = array.reshape(count, -1)
+        same = "the same" if not (flat != flat[0]).any() else ""
+        same = same or ("of one number each" if flat.shape[1] > 1 and not (flat != flat[:, :1]).any() else "")
+        if same:
+            message = (
+                f"{task.name}: the first {count} training samples of input '{entry.name}' are all {same}; "
+                "ranges come from real, various samples: correct the data."
+            )
+            raise ConfigError(message)
+
+
+def _check_classes(job: _Job) -> None:
+    """Raise ConfigError unless the network answers with a logit for each class of the data."""
+    sample = job.task.read(job.task.test, slice(0, 1))
+    logits = answers(open_session(job.graph, arithmetic="reference"), [sample])
+    check_answers((tuple(logits.shape[1:]),), job.task, where=str(job.path))
+
+
+def _prepared(job: _Job) -> Prepared:
+    """Return the graph calibrated and tuned."""
+    if job.target.quantization is None:
+        message = f"{job.target.name}: has no placement of quantization; it takes no INT8."
+        raise ConfigError(message)
+    calibration = read(job.task, job.task.train, count=job.settings.samples)
+    judging = read(job.task, job.task.validation, count=JUDGING)
+    job.progress.say(f"quantize: {calibration.count} samples, ranges by {job.settings.method}")
+    placement = PLACEMENTS[job.target.quantization.placement]
+    ready = prepared(job.graph, placement, job.settings, calibration=calibration, judging=judging)
+    for trial in ready.trials:
+        kept = "kept" if trial.was_kept else "left out"
+        job.progress.say(f"quantize: {trial.step}: divergence {trial.distance.divergence:.2g}, {kept}")
+    return ready
+
+
+def _choice(job: _Job, ready: Prepared, layers: tuple[Sensitivity, ...], budget: float) -> Choice:
+    """Return the layers that stay in float for *budget* points of the validation samples."""
+    split = job.task.validation
+    real = _classes(job.graph, job.task, split)
+
+    def lost(kept: frozenset[str]) -> float:
+        drop = _score(real, _classes(_quantized(ready, kept), job.task, split), split).drop_points
+        job.progress.say(f"quantize: {len(kept)} layers in float lose {drop:.2f} points on validation samples")
+        return drop
+
+    return cheapest(layers, lost, budget=budget, by=job.settings.cost)
+
+
+def _written(
+    job: _Job, ready: Prepared, layers: tuple[Sensitivity, ...], choice: Choice | None, out: Path
+) -> Quantized:
+    """Write the folder, whole, and return its report."""
+    shipped = _shipped(_quantized(ready, choice.kept if choice else frozenset()), job.target)
+    data = shipped.SerializeToString(deterministic=True)
+    task = job.task
+    with replacing(out) as folder:
+        path = folder / MODEL
+        write_atomically(path, data)
+        onnx.checker.check_model(onnx.load(path), full_check=True)
+        job.progress.say("quantize: what torch and ONNX Runtime compute of the file")
+        ladder = climb(path, task.read(task.test, slice(0, PARITY_SAMPLES)))
+        demand_parity(ladder, path)
+        report = Quantized(
+            source=job.path.name,
+            source_sha256=file_digest(job.path),
+            target=job.target.name,
+            task=task.name,
+            settings=job.settings,
+            calibration_samples=ready.calibration.count,
+            scored_by="labels" if task.test.labels is not None else "agreement with the float network",
+            validation=_both(job.graph, shipped, task, task.validation),
+            test=_both(job.graph, shipped, task, task.test),
+            float_bytes=len(_shipped(job.graph, job.target).SerializeToString()),
+            int8_bytes=len(data),
+            trials=ready.trials,
+            rounded=ready.layers,
+            layers=layers,
+            in_float=choice,
+            coverage=_coverage(path, job),
+            ladder=ladder,
+            saturating_kernels=tuple(sorted(saturating_kernels())),
+            host=this_host(),
+            versions=versions(),
+        )
+        write_atomically(folder / PICTURE, sensitivity_picture(layers, report.kept))
+        write_atomically(folder / "report.json", msgspec.json.format(msgspec.json.encode(report), indent=1))
+        write_atomically(folder / "report.md", markdown(report).encode())
+    return report
+
+
+def _quantized(ready: Prepared, kept: frozenset[str]) -> ModelProto:
+    """Return the graph with Q/DQ in which the layers *kept* stay in float."""
+    tuned = assembled(ready, kept)
+    return write_qdq(tuned.model, tuned.places, tuned.encodings)
 
 
 def _shipped(model: ModelProto, target: Target) -> ModelProto:
@@ -194,9 +203,31 @@ def _shipped(model: ModelProto, target: Target) -> ModelProto:
     return without_value_info(fixed)
 
 
-def _score(model: ModelProto, task: Task, split: Split, real: ModelProto) -> float:
-    """Return the part of *split* that *model* names rightly; as the *real* network does where there are no labels."""
-    found = answers(open_session(model, arithmetic="reference"), task.batches(split)).argmax(1)
-    if split.labels is not None:
-        return float((found == split.targets).mean())
-    return float((found == answers(open_session(real, arithmetic="reference"), task.batches(split)).argmax(1)).mean())
+def _coverage(path: Path, job: _Job) -> Coverage:
+    """Return the share of the file's arithmetic that its runtime does in integers."""
+    sample = job.task.read(job.task.test, slice(0, 1))
+    if job.target.runtime.name == "onnxruntime":
+        return integer_coverage(path, sample)
+    return coverage_by_rule(onnx.load(path), sample)
+
+
+def _both(real: ModelProto, quantized: ModelProto, task: Task, split: Split) -> Score:
+    """Return the scores of both networks on *split*."""
+    return _score(_classes(real, task, split), _classes(quantized, task, split), split)
+
+
+def _classes(model: ModelProto, task: Task, split: Split) -> Classes:
+    """Return the class (n,) that *model* names for each sample of *split*."""
+    found: Classes = answers(open_session(model, arithmetic="reference"), task.batches(split)).argmax(1)
+    return found
+
+
+def _score(real: Classes, quantized: Classes, split: Split) -> Score:
+    """Return the scores of two networks by the classes that they name; the *real* one is right without labels."""
+    right = real if split.labels is None else split.labels
+    return Score(
+        samples=len(split),
+        float_score=float((real == right).mean()),
+        int8_score=float((quantized == right).mean()),
+        agreement=float((quantized == real).mean()),
+    )

@@ -34,9 +34,11 @@ def test_a_network_comes_out_as_int8_with_its_report(network: Path, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     report = json.loads((out / "report.json").read_text())
     assert report["coverage"]["share"] == 1.0
-    assert 100 * (report["float_score"] - report["int8_score"]) <= 0.8
+    assert 100 * (report["test"]["float_score"] - report["test"]["int8_score"]) <= 0.8
     assert (out / "model.int8.onnx").stat().st_size == report["int8_bytes"] < report["float_bytes"]
     assert {layer["layer"] for layer in report["layers"]} >= {"Conv_0", "Gemm_0"}
+    assert (out / "sensitivity.png").read_bytes().startswith(b"\x89PNG")
+    assert all(layer["layer"] in (out / "report.md").read_text() for layer in report["layers"])
     assert network.read_bytes() == before
 
 

@@ -56,7 +56,7 @@ REFUSED: list[tuple[Callable[[], ModelProto], str]] = [
     (with_domain, "com.example"),
     (lambda: with_constant(np.nan), "NaN or infinite"),
     (lambda: with_constant(np.inf), "NaN or infinite"),
-    (with_outside_tensor, "other files"),
+    (with_outside_tensor, "outside its own folder"),
 ]
 
 
