@@ -5,14 +5,17 @@
 
 MobileNetV2 at 3x224x224 and ResNet-20 at 3x32x32 with random weights: how many instructions they take does not depend
 on the numbers in them. Both INT8 files come from the same float file and the same calibration samples; the tool's own
-defaults but for signed activations and one scale for each channel, which is what ONNX Runtime advises for ARM. A count
-is no latency.
+defaults but for signed activations and one scale for each channel, which is what ONNX Runtime advises for ARM. Each
+core has the placement of the boards that carry it: unsigned activations on the A72, signed ones on the A76. A count is
+no latency.
 """
 
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -31,9 +34,14 @@ from edgekd.quantize.calibrate import calibrated
 from edgekd.quantize.placement import PLACEMENTS, place
 from edgekd.quantize.qdq import write_qdq
 from edgekd.quantize.simulation import SimulatedGraph
+from edgekd.targets import PlacementName
 
 NETWORKS: Final = {"mobilenetv2": 224, "resnet20": 32}
-ON: Final = ("cortex-a72", "cortex-a76")
+ON: Final[Mapping[str, PlacementName]] = MappingProxyType(
+    {"cortex-a72": "onnxruntime-armv8.0", "cortex-a76": "onnxruntime-arm64"}
+)
+"""The cores, and how the boards that have them are placed."""
+
 CALLS: Final = 12
 CALIBRATION: Final = 16
 LARGEST_RATIO: Final = {"cortex-a72": 0.70, "cortex-a76": 0.35}
@@ -58,9 +66,8 @@ def main() -> None:
     for network, side in NETWORKS.items():
         images = np.random.default_rng(0).standard_normal((CALIBRATION, 3, side, side), np.float32)
         with tempfile.TemporaryDirectory() as name:
-            files = _files(network, images, Path(name))
-            for kind, path in files.items():
-                for core in ON:
+            for core, placement in ON.items():
+                for kind, path in _files(network, images, placement, Path(name)).items():
                     settings = EmulationSettings(repeats=CALLS, count=True, timeout_seconds=3600)
                     done = run_emulated(emulator, CORES[core], path, [(images[:1],)], settings)
                     counts.setdefault(network, {}).setdefault(kind, {})[core] = {
@@ -90,10 +97,10 @@ def main() -> None:
     sys.exit(not holds)
 
 
-def _files(network: str, images: NDArray[np.float32], folder: Path) -> dict[str, Path]:
+def _files(network: str, images: NDArray[np.float32], placement: PlacementName, folder: Path) -> dict[str, Path]:
     """Return the three files of a network, each for one image at a time at opset 13."""
     graph = exported(network)
-    places = place(graph.graph, PLACEMENTS["onnxruntime-arm64"])
+    places = place(graph.graph, PLACEMENTS[placement])
     simulation = SimulatedGraph(graph, places)
     ours = write_qdq(graph, places, calibrated(simulation, torch.from_numpy(images)))
     files = {"fp32": graph, "edgekd": ours}
