@@ -14,8 +14,8 @@ EXACT_IN_FLOAT32: Final = 2**24
 
 EXACT_OPERATORS: Final = frozenset(
     {
-        *("Add", "Clip", "Concat", "Conv", "Flatten", "Gemm", "GlobalAveragePool", "MatMul", "MaxPool", "Pad", "Relu"),
-        *("Reshape", "Squeeze", "Transpose", "Unsqueeze"),
+        *("Add", "Clip", "Concat", "Conv", "DepthToSpace", "Flatten", "Gemm", "GlobalAveragePool", "MatMul"),
+        *("MaxPool", "Pad", "Relu", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"),
     }
 )
 """Operators whose integer kernels the simulation computes to the bit; others run in float, or round in between."""

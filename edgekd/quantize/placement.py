@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from onnx import GraphProto, NodeProto
 
+from edgekd.quantize.shortcuts import weighted_inputs
 from edgekd.targets import PlacementName
 
 
@@ -43,7 +44,14 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 _WEIGHTED: Final = frozenset({"Conv", "Gemm", "MatMul"})
 _PRODUCTS: Final = frozenset({"MatMul"})
 _FOLDED: Final = frozenset({"Relu", "Clip"})
-_PASSING: Final = frozenset({"Flatten", "Gather", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+_PASSING: Final = frozenset(
+    {
+        *("DepthToSpace", "Flatten", "Gather", "MaxPool", "Reshape", "Resize", "Slice", "Squeeze", "Transpose"),
+        "Unsqueeze",
+    }
+)
+_SELECTING: Final = frozenset({b"nearest", b"CRD", b"DCR"})
+"""Modes of passing operators in which they compute nothing."""
 
 _ARM64: Final = Placement(
     weighted=_WEIGHTED,
@@ -84,6 +92,14 @@ PLACEMENTS: Final[Mapping[PlacementName, Placement]] = MappingProxyType(
         ),
     }
 )
+
+
+def passes_values(node: NodeProto, placement: Placement) -> bool:
+    """Tell whether *node* moves or selects values: its operator is *passing*, and it does not interpolate.
+
+    ONNX Runtime resizes integers to the nearest ones alone; between linear ones it computes in real numbers.
+    """
+    return node.op_type in placement.passing and all(a.name != "mode" or a.s in _SELECTING for a in node.attribute)
 
 
 class Weight(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +151,7 @@ def place(graph: GraphProto, placement: Placement, keep: frozenset[str] = frozen
         if node.op_type in placement.products and node.name not in keep and constants.isdisjoint(node.input)
     }
     if placement.only_weighted:
-        chosen = _weighted_inputs(graph, weights, products, producers, readers)
+        chosen = weighted_inputs(graph, weights.keys(), products, producers, readers)
     else:
         integer = _integer_nodes(graph, placement, weights.keys() | products, producers, readers, keep)
         chosen = _all_edges(graph, placement, integer, producers, readers)
@@ -196,14 +212,14 @@ def _integer_nodes(
             integer[node.name] = True
     for node in reversed(graph.node):
         is_read = any(reader.name in integer for reader in readers.get(node.output[0], ()))
-        if is_read and node.op_type in placement.passing and node.name not in keep:
+        if is_read and passes_values(node, placement) and node.name not in keep:
             integer[node.name] = True
     return integer
 
 
 def _takes_integers(node: NodeProto, placement: Placement, readers: Mapping[str, list[NodeProto]]) -> bool:
     """Tell whether the runtime can run *node* on int8 tensors: what moves values, or computes on activations alone."""
-    if node.op_type in placement.passing:
+    if passes_values(node, placement):
         return True
     return node.op_type in placement.quantized and all(value in readers for value in node.input)
 
@@ -254,51 +270,12 @@ def _origin(value: str, placement: Placement, producers: Mapping[str, NodeProto]
     return node
 
 
-def _weighted_inputs(
-    graph: GraphProto,
-    weights: Mapping[str, Weight],
-    products: AbstractSet[str],
-    producers: Mapping[str, NodeProto],
-    readers: Mapping[str, list[NodeProto]],
-) -> dict[str, tuple[str, ...]]:
-    """Return the inputs of weighted nodes and products, and of each Add beside a weighted one the shortcut."""
-    chosen: dict[str, tuple[str, ...]] = {}
-    depth = _depths(graph, weights)
-    for node in graph.node:
-        if node.name in weights:
-            _append(chosen, node.input[0], node.name)
-        elif node.name in products:
-            for value in dict.fromkeys(node.input):
-                _append(chosen, value, node.name)
-        elif node.op_type == "Add":
-            fusing = [v for v in node.input if v in producers and producers[v].name in weights]
-            main = max((v for v in fusing if len(readers[v]) == 1), key=depth.__getitem__, default=None)
-            shortcut = next((v for v in node.input if v != main and v in readers), None)
-            if main is not None and shortcut is not None:
-                _append(chosen, shortcut, node.name)
-    return chosen
-
-
-def _depths(graph: GraphProto, weights: Mapping[str, Weight]) -> dict[str, int]:
-    """Return for each activation how many weighted nodes the longest way to it passes."""
-    depths: dict[str, int] = {}
-    for node in graph.node:
-        depth = max((depths.get(value, 0) for value in node.input), default=0) + (node.name in weights)
-        depths.update(dict.fromkeys(node.output, depth))
-    return depths
-
-
-def _append(chosen: dict[str, tuple[str, ...]], value: str, reader: str) -> None:
-    """Add *reader* to the readers of *value*."""
-    chosen[value] = (*chosen.get(value, ()), reader)
-
-
 def _scale_source(
     value: str, placement: Placement, producers: Mapping[str, NodeProto], chosen: Mapping[str, tuple[str, ...]]
 ) -> str:
     """Return the activation whose scale *value* shares, following passing operators back."""
     node = producers.get(value)
-    while node is not None and node.op_type in placement.passing and node.input[0] in chosen:
+    while node is not None and passes_values(node, placement) and node.input[0] in chosen:
         value = node.input[0]
         node = producers.get(value)
     return value

@@ -7,6 +7,7 @@ from onnx import ModelProto, numpy_helper
 
 from edgekd.networks.graph_counting import macs_by_node
 from edgekd.quantize.answering import Distance, distance, logits_on
+from edgekd.quantize.placement import passes_values
 from edgekd.quantize.ptq import Prepared, assembled, float_simulation
 from edgekd.quantize.recipe import Cost
 from edgekd.quantize.samples import Samples
@@ -68,7 +69,7 @@ def layers_of(ready: Prepared) -> tuple[str, ...]:
 
 def _moving(ready: Prepared) -> frozenset[str]:
     """Return the nodes that only move values: they follow their neighbours."""
-    return frozenset(node.name for node in ready.real.graph.node if node.op_type in ready.placement.passing)
+    return frozenset(node.name for node in ready.real.graph.node if passes_values(node, ready.placement))
 
 
 def _weights(ready: Prepared, name: str) -> tuple[str, ...]:

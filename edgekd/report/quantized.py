@@ -16,6 +16,7 @@ from edgekd.core.errors import ConfigError
 from edgekd.core.progress import Progress
 from edgekd.export.legalize import legalize
 from edgekd.export.shapes import fix_batch, without_value_info
+from edgekd.export.subpixel import with_subpixel_convolutions
 from edgekd.networks.saturation import saturating_kernels
 from edgekd.networks.session import answers, open_session
 from edgekd.quantize.coverage import Coverage, coverage_by_rule, integer_coverage
@@ -129,7 +130,8 @@ def _prepared(job: _Job) -> Prepared:
     judging = read(job.task, job.task.validation, count=JUDGING)
     job.progress.say(f"quantize: {calibration.count} samples, ranges by {job.settings.method}")
     placement = PLACEMENTS[job.target.quantization.placement]
-    ready = prepared(job.graph, placement, job.settings, calibration=calibration, judging=judging)
+    graph = with_subpixel_convolutions(job.graph)
+    ready = prepared(graph, placement, job.settings, calibration=calibration, judging=judging)
     for trial in ready.trials:
         kept = "kept" if trial.was_kept else "left out"
         job.progress.say(f"quantize: {trial.step}: divergence {trial.distance.divergence:.2g}, {kept}")

@@ -11,6 +11,7 @@ from edgekd.core.errors import ConfigError, StageError
 from edgekd.export.canonical import canonicalize
 from edgekd.export.exporter import EXPORTER_OPSET
 from edgekd.export.shapes import fix_batch, infer
+from edgekd.export.subpixel import with_subpixel_convolutions
 from edgekd.networks.blackbox import fitted
 from edgekd.networks.session import every_answer, open_session
 from edgekd.quantize.operators import OPERATORS
@@ -75,8 +76,12 @@ def _not_converted(path: Path, opset: int, reason: str) -> str:
 
 
 def _unknown(graph: ModelProto) -> list[str]:
-    """Return the nodes of *graph* whose operators have no form in the simulation, as ``'name' (operator)``."""
-    return [f"'{node.name}' ({node.op_type})" for node in nodes_of(graph.graph) if node.op_type not in OPERATORS]
+    """Return the nodes of *graph* whose operators have no form in the simulation, as ``'name' (operator)``.
+
+    Transposed convolutions have one where they can be rewritten, as they are before quantization.
+    """
+    nodes = nodes_of(with_subpixel_convolutions(graph).graph)
+    return [f"'{node.name}' ({node.op_type})" for node in nodes if node.op_type not in OPERATORS]
 
 
 def _refuse_unknown(graph: ModelProto, path: Path) -> None:

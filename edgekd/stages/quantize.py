@@ -9,6 +9,7 @@ import onnx
 import torch
 
 from edgekd.core.errors import ParityError
+from edgekd.export.subpixel import with_subpixel_convolutions
 from edgekd.networks.layout import GRAPH
 from edgekd.networks.session import answers, open_session
 from edgekd.quantize.calibrate import calibrated
@@ -31,7 +32,7 @@ AGREEMENT: Final = 0.999
 
 def run(settings: Quantize, inputs: Inputs, out: Path, env: Env) -> Record:
     """Calibrate, fine-tune and write the quantized graph (opset 18; ``export`` brings it to the target's)."""
-    graph = read_graph(inputs["student"])
+    graph = with_subpixel_convolutions(read_graph(inputs["student"]))
     places = place(graph.graph, PLACEMENTS[settings.placement])
     simulation = SimulatedGraph(graph, places)
     rows = env.task.read(env.task.train, slice(0, settings.calibration_samples))

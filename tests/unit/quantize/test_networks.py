@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.export.exporter import export_onnx
+from edgekd.export.subpixel import with_subpixel_convolutions
 from edgekd.networks.dscnn_kws import dscnn_kws
 from edgekd.networks.mobilenetv2 import mobilenetv2
 from edgekd.networks.resnet_cifar import resnet8, resnet20
@@ -47,15 +48,39 @@ class MobileParts(nn.Module):
         return logits
 
 
+class Decoder(nn.Module):
+    """What networks are made of that give images: transposed convolutions, resizing, a skip; and a verdict on it."""
+
+    def __init__(self) -> None:
+        """Make the layers."""
+        super().__init__()
+        self.down = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU())
+        self.deep = nn.Sequential(nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU())
+        self.up = nn.Sequential(nn.ConvTranspose2d(16, 8, 4, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+        self.over = nn.ConvTranspose2d(16, 12, 2, 2)
+        self.odd = nn.Sequential(nn.ConvTranspose2d(12, 12, 3, (2, 1), 1, (1, 0), groups=4), nn.ReLU6())
+        self.grow = nn.Upsample(scale_factor=2, mode="nearest")
+        self.last = nn.Sequential(nn.Conv2d(12, 16, 3, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.classifier = nn.Linear(16, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (batch, 3, 16, 16) to logits."""
+        skip = self.down(images)
+        joined = torch.cat([self.up(self.deep(skip)), skip], 1)
+        logits: Tensor = self.classifier(self.last(self.grow(self.odd(self.over(joined)))))
+        return logits
+
+
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "resnet8": (lambda: resnet8(classes=10), (3, 32, 32)),
     "resnet20": (lambda: resnet20(classes=10), (3, 32, 32)),
     "mobilenetv2": (lambda: mobilenetv2(classes=10, width=0.35, stem_stride=1), (3, 32, 32)),
     "dscnn_kws": (lambda: dscnn_kws(classes=12), (1, 49, 10)),
     "mobile parts": (MobileParts, (3, 32, 32)),
+    "decoder": (Decoder, (3, 16, 16)),
     "vit": (lambda: vit(classes=10, image_size=32, patch=8, dim=32, depth=2, heads=2), (3, 32, 32)),
 }
-EXACT = ("resnet8", "resnet20", "mobilenetv2", "dscnn_kws")
+EXACT = ("resnet8", "resnet20", "mobilenetv2", "dscnn_kws", "decoder")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -91,7 +116,7 @@ def quantized(
             if parameter.ndim > 1:
                 nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
     task: Any = SimpleNamespace(shapes=(shape,), inputs=(SimpleNamespace(name="input"),), outputs=("logits",))
-    graph = export_onnx(network.eval(), task)
+    graph = with_subpixel_convolutions(export_onnx(network.eval(), task))
     places = place(graph.graph, PLACEMENTS["onnxruntime-arm64"])
     simulation = SimulatedGraph(graph, places)
     simulation.quantize(calibrated(simulation, samples))

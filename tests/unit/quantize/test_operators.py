@@ -43,6 +43,8 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("Conv", [SOUND, (6, 4, 3), (6,)], {"pads": [0, 2], "dilations": [3], "strides": [2]}),
     ("Conv", [SOUND, (4, 1, 3), (4,)], {"group": 4, "pads": [2, 1]}),
     ("Conv", [SOUND, (6, 4, 1), (6,)], {"auto_pad": "VALID", "kernel_shape": [1]}),
+    ("DepthToSpace", [(2, 12, 3, 5)], {"blocksize": 2}),
+    ("DepthToSpace", [(2, 18, 2, 3)], {"blocksize": 3, "mode": "CRD"}),
     ("Flatten", [IMAGE], {}),
     ("Flatten", [IMAGE], {"axis": 2}),
     ("Flatten", [IMAGE], {"axis": 0}),

@@ -2,7 +2,8 @@
 
 import numpy as np
 import onnx
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+import pytest
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgekd.quantize.placement import PLACEMENTS, Weight, place
 
@@ -49,6 +50,35 @@ def test_operators_that_only_move_values_share_the_scale(residual: ModelProto) -
     places = place(residual.graph, PLACEMENTS["onnxruntime-arm64"])
     assert places.scale_of["flat"] == "pooled"
     assert all(places.scale_of[value] == value for value in places.readers if value != "flat")
+
+
+@pytest.mark.parametrize(
+    ("after", "is_shared"),
+    [
+        (helper.make_node("DepthToSpace", ["r"], ["moved"], name="move", blocksize=2, mode="CRD"), True),
+        (helper.make_node("Slice", ["r", "starts", "ends"], ["moved"], name="move"), True),
+        (helper.make_node("Resize", ["r", "", "scales"], ["moved"], name="move"), True),
+        (helper.make_node("Resize", ["r", "", "scales"], ["moved"], name="move", mode="linear"), False),
+    ],
+)
+def test_a_node_that_interpolates_has_a_scale_of_its_own(after: NodeProto, *, is_shared: bool) -> None:
+    """Moving, cutting and repeating values keeps the scale; a mean of two values is a number between."""
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4, 4, 4])
+    made = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    weight = numpy_helper.from_array(np.ones((4, 4, 1, 1), np.float32), "w")
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], name="conv"),
+        helper.make_node("Relu", ["c"], ["r"], name="relu"),
+        after,
+        helper.make_node("GlobalAveragePool", ["moved"], ["pooled"], name="pool"),
+        helper.make_node("Conv", ["pooled", "w"], ["y"], name="last"),
+    ]
+    constants = {"starts": [0], "ends": [1], "scales": [1, 1, 2, 2]}
+    initializers = [weight, *(numpy_helper.from_array(np.array(array), name) for name, array in constants.items())]
+    places = place(helper.make_graph(nodes, "g", [given], [made], initializers), PLACEMENTS["onnxruntime-arm64"])
+
+    assert "move" in places.readers["r"]
+    assert (places.scale_of.get("moved") == "r") == is_shared
 
 
 def test_weights_are_known_by_node_with_their_output_axis(residual: ModelProto) -> None:

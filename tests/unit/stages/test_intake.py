@@ -90,6 +90,37 @@ def test_data_of_another_shape_is_refused(tmp_path: Path) -> None:
         canonical_float(path, {"input": (3, 32, 32)})
 
 
+def upsampling(dilation: int) -> ModelProto:
+    """Return a network that begins with a transposed convolution of *dilation*."""
+    model = copy_of(exported("dscnn"))
+    size = 28 - 2 * dilation
+    weight = np.full((1, 1, 3, 3), 1 / 9, np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(weight, "up.weight"))
+    node = helper.make_node("ConvTranspose", ["input", "up.weight"], ["up"], name="up", dilations=[dilation] * 2)
+    for other in model.graph.node:
+        other.input[:] = ["up" if value == "input" else value for value in other.input]
+    model.graph.node.insert(0, node)
+    del model.graph.value_info[:]
+    for dim in model.graph.input[0].type.tensor_type.shape.dim[2:]:
+        dim.dim_value = size
+    return model
+
+
+def test_a_transposed_convolution_stays_until_it_is_quantized(tmp_path: Path) -> None:
+    """What is compared with later is the network as it was brought, not a form of it."""
+    path = tmp_path / "net.onnx"
+    onnx.save(upsampling(dilation=1), path)
+    assert canonical_float(path, {"input": (1, 26, 26)}).graph.node[0].op_type == "ConvTranspose"
+
+
+def test_a_transposed_convolution_that_has_no_integer_form_is_refused_by_name(tmp_path: Path) -> None:
+    """With dilations nothing but ConvTranspose computes it."""
+    path = tmp_path / "net.onnx"
+    onnx.save(upsampling(dilation=2), path)
+    with pytest.raises(ConfigError, match=r"'ConvTranspose_0' \(ConvTranspose\): an operator that cannot be quantized"):
+        canonical_float(path, {"input": (1, 24, 24)})
+
+
 @pytest.mark.parametrize("opset", [13, 17, 18])
 def test_older_files_compute_the_same(opset: int, tmp_path: Path) -> None:
     """A network at an older opset becomes the canonical one without a change of its answers."""
