@@ -35,6 +35,9 @@ def command(  # noqa: PLR0913 - one for each option
         Path | None, typer.Option("--out", help="Folder for the result [default: edgekd-out/<model>-int8].")
     ] = None,
     store: Annotated[Path, typer.Option("--store", help="Folder of decoded data.")] = OUT / ".store",
+    form: Annotated[
+        str, typer.Option("--form", help="static, or without calibration: dynamic (matrix products) or weights.")
+    ] = "static",
     method: Annotated[str, typer.Option("--method", help="Ranges: mse, percentile, entropy or min-max.")] = "mse",
     equalize: Annotated[str, typer.Option("--equalize", help="auto, yes or no.")] = "auto",
     bias_correction: Annotated[str, typer.Option("--bias-correction", help="auto, yes or no.")] = "auto",
@@ -50,6 +53,7 @@ def command(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Quantize an ONNX file for a device, with real samples and no training."""
     given = {
+        "form": form,
         "method": method,
         "equalize": equalize,
         "bias_correction": bias_correction,
@@ -68,11 +72,17 @@ def command(  # noqa: PLR0913 - one for each option
     heavy.check_out(destination)
     import_module("edgekd.stages.onnx_file").read_float_network(model)
     task = import_module("edgekd.tasks.load").load_task(source, cache=store / "cache" / "data", progress=progress)
-    report = heavy.quantize_file(model, task, facts, settings, out=destination, progress=progress)
+    if settings.form == "static":
+        report = heavy.quantize_file(model, task, facts, settings, out=destination, progress=progress)
+        text = import_module("edgekd.report.quantized_content").markdown(report, details=False)
+    else:
+        light = import_module("edgekd.report.compacted")
+        report = light.compact_file(model, task, facts, settings.form, out=destination, progress=progress)
+        text = light.markdown(report)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
         return
-    typer.echo(import_module("edgekd.report.quantized_content").markdown(report, details=False))
+    typer.echo(text)
     typer.echo(f"Written: {destination} (read {destination / 'report.md'})")
 
 

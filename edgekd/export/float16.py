@@ -1,6 +1,6 @@
 """Write a float32 network in float16, with float32 inputs and outputs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -19,8 +19,8 @@ LARGEST_HALF = float(np.finfo(np.float16).max)
 HALF_TYPE = "tensor(float16)"
 
 
-def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return *model* with float16 weights and arithmetic.
+def to_float16(model: onnx.ModelProto, keep: Container[str] = frozenset()) -> onnx.ModelProto:
+    """Return *model* with float16 weights and arithmetic, but for the nodes named in *keep*, which stay float32.
 
     Graph inputs and outputs stay float32, with one Cast each. An operator input that ONNX wants in float32
     (the scales of Resize) stays float32; an operator without a float16 form runs in float32 between Casts.
@@ -30,8 +30,9 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     LayerNormalization in float32.
 
     Raises:
-        ConfigError: a weight is beyond 65504, a lone constant vanishes, the network is quantized, has control
-            flow, or has an operator whose output type cannot be told from its inputs.
+        ConfigError: a weight of a node that is not kept is beyond 65504, or a lone constant of one vanishes
+            (``overflow.overflowing`` finds such nodes); the network is quantized, has control flow, or has an
+            operator whose output type cannot be told from its inputs.
 
     """
     graph = ir.from_proto(shapes.infer(model))
@@ -40,7 +41,10 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in tuple(graph.graph):
         _refuse(node)
         schema = defs.get_schema(node.op_type, graph.opset_imports[node.domain], node.domain)
-        _convert(node, schema, forms)
+        if node.name in keep:
+            _keep(node, forms)
+        else:
+            _convert(node, schema, forms)
     forms.restore_outputs()
     sweep(graph)
     forms.keep_names()
@@ -92,6 +96,13 @@ class _Forms:
         elif len(self._graph):
             self._graph.insert_before(self._graph[0], node)
         return node.outputs[0]
+
+
+def _keep(node: ir.Node, forms: _Forms) -> None:
+    """Connect *node* to float32 inputs; what it gives is float32 as before."""
+    for index, value in enumerate(node.inputs):
+        if value is not None and value.dtype == HALF:
+            node.replace_input_with(index, forms.of(value, SINGLE))
 
 
 def _convert(node: ir.Node, schema: defs.OpSchema, forms: _Forms) -> None:

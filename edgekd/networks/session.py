@@ -15,20 +15,24 @@ from edgekd.core.errors import ConfigError
 Arrays = tuple[NDArray[np.float32], ...]
 """One batch: an array (n, ...) for each input."""
 
-Arithmetic = Literal["default", "reference", "arm64-kernels"]
+Arithmetic = Literal["default", "reference", "arm64-kernels", "widened"]
 """*reference*: node by node as ONNX defines it, exact for INT8 on any host. *arm64-kernels*: the
 optimizations that ONNX Runtime does on ARM64, where signed activations run in integer kernels; on an x86 CPU
 without VNNI the numbers of those kernels saturate, so accuracy is never judged with them. *default*: what an
-app gets here."""
+app gets here. *widened*: what an app gets, but integer products in 16 bits where those of 8 would saturate; the way to
+judge operators that are integers in the file itself, which reference arithmetic does not make exact."""
 
 _QUIET: Final = 3
-_INTEGER_ACTIVATIONS: Final = "session.qdqisint8allowed"
+_ENTRIES: Final[Mapping[Arithmetic, str]] = MappingProxyType(
+    {"arm64-kernels": "session.qdqisint8allowed", "widened": "session.x64quantprecision"}
+)
 
 _OPTIMIZATION: Final[Mapping[Arithmetic, ort.GraphOptimizationLevel]] = MappingProxyType(
     {
         "default": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
         "reference": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
         "arm64-kernels": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+        "widened": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
     }
 )
 
@@ -49,8 +53,8 @@ def open_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _QUIET
-    if arithmetic == "arm64-kernels":
-        options.add_session_config_entry(_INTEGER_ACTIVATIONS, "1")
+    if arithmetic in _ENTRIES:
+        options.add_session_config_entry(_ENTRIES[arithmetic], "1")
     if save_optimized is not None:
         options.optimized_model_filepath = str(save_optimized)
     source = model.SerializeToString() if isinstance(model, ModelProto) else model

@@ -16,10 +16,12 @@ from edgekd.core.disk import disk_errors, write_atomically
 from edgekd.networks.session import every_answer, open_session
 from edgekd.pipeline import StageResult
 from edgekd.plan import Plan
+from edgekd.quantize.sensitivity import Sensitivity
 from edgekd.report.content import Report
 from edgekd.report.destination import MANIFEST
 from edgekd.report.manifest import MANIFEST_FORMAT, FileFacts, Golden, Lineage, Manifest, tensors_of
 from edgekd.report.markdown import render
+from edgekd.report.picture import PICTURE, sensitivity_picture
 from edgekd.stages.export import file_name
 from edgekd.stages.settings import Export
 from edgekd.targets import PrecisionName
@@ -48,6 +50,8 @@ def write_bundle(out: Path, plan: Plan, task: Task, *, report: Report, results: 
         golden = _write_golden(folder, task, export.precision)
         write_atomically(folder / REPORT, msgspec.json.format(msgspec.json.encode(report), indent=1))
         write_atomically(folder / "report.md", render(report).encode())
+        if "quantize" in report.stage_records:
+            write_atomically(folder / PICTURE, _picture(report))
         write_atomically(folder / "plan.toml", report.plan.encode())
         manifest = _manifest(plan, task, export, report=report, results=results, golden=golden)
         files = {path.name: _facts(path) for path in sorted(folder.iterdir())}
@@ -69,6 +73,12 @@ def replacing(out: Path) -> Iterator[Path]:
         if out.exists():
             out.rename(old)
         new.rename(out)
+
+
+def _picture(report: Report) -> bytes:
+    """Return the picture of what each layer costs in INT8 alone."""
+    layers = msgspec.convert(report.stage_records["quantize"]["sensitivity"], tuple[Sensitivity, ...])
+    return sensitivity_picture(layers, in_float=())
 
 
 def _copy(source: Path, destination: Path) -> None:

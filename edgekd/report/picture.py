@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 
 from edgekd.quantize.sensitivity import Sensitivity
 
+PICTURE: Final = "sensitivity.png"
+
 MOST_ROWS: Final = 60
 """More layers than these are not readable; the ones with the least loss are left out, and counted."""
 

@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import ModelProto
 
 from edgekd.bench.host import this_host
@@ -28,8 +26,9 @@ from edgekd.quantize.recipe import LEAST_SAMPLES, PostTraining
 from edgekd.quantize.samples import read
 from edgekd.quantize.sensitivity import Sensitivity, sensitivities
 from edgekd.report.bundle import replacing
-from edgekd.report.picture import sensitivity_picture
-from edgekd.report.quantized_content import MODEL, PICTURE, Quantized, Score, markdown, versions
+from edgekd.report.picture import PICTURE, sensitivity_picture
+from edgekd.report.quantized_content import MODEL, Quantized, markdown, versions
+from edgekd.report.scoring import Score, classes_of, score_of, scored_by
 from edgekd.stages.fitness import check_answers
 from edgekd.stages.intake import canonical_float
 from edgekd.stages.parity import climb, demand_parity
@@ -41,8 +40,6 @@ JUDGING: Final = 512
 
 PARITY_SAMPLES: Final = 256
 """Test samples for which the written file must answer what was tuned; agreement is no choice."""
-
-Classes = NDArray[np.int64]
 
 
 class _Job(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -141,10 +138,10 @@ def _prepared(job: _Job) -> Prepared:
 def _choice(job: _Job, ready: Prepared, layers: tuple[Sensitivity, ...], budget: float) -> Choice:
     """Return the layers that stay in float for *budget* points of the validation samples."""
     split = job.task.validation
-    real = _classes(job.graph, job.task, split)
+    real = classes_of(job.graph, job.task, split)
 
     def lost(kept: frozenset[str]) -> float:
-        drop = _score(real, _classes(_quantized(ready, kept), job.task, split), split).drop_points
+        drop = score_of(real, classes_of(_quantized(ready, kept), job.task, split), split).drop_points
         job.progress.say(f"quantize: {len(kept)} layers in float lose {drop:.2f} points on validation samples")
         return drop
 
@@ -155,8 +152,8 @@ def _written(
     job: _Job, ready: Prepared, layers: tuple[Sensitivity, ...], choice: Choice | None, out: Path
 ) -> Quantized:
     """Write the folder, whole, and return its report."""
-    shipped = _shipped(_quantized(ready, choice.kept if choice else frozenset()), job.target)
-    data = shipped.SerializeToString(deterministic=True)
+    made = shipped(_quantized(ready, choice.kept if choice else frozenset()), job.target)
+    data = made.SerializeToString(deterministic=True)
     task = job.task
     with replacing(out) as folder:
         path = folder / MODEL
@@ -172,10 +169,10 @@ def _written(
             task=task.name,
             settings=job.settings,
             calibration_samples=ready.calibration.count,
-            scored_by="labels" if task.test.labels is not None else "agreement with the float network",
-            validation=_both(job.graph, shipped, task, task.validation),
-            test=_both(job.graph, shipped, task, task.test),
-            float_bytes=len(_shipped(job.graph, job.target).SerializeToString()),
+            scored_by=scored_by(task.test),
+            validation=both(job.graph, made, task, task.validation),
+            test=both(job.graph, made, task, task.test),
+            float_bytes=len(shipped(job.graph, job.target).SerializeToString()),
             int8_bytes=len(data),
             trials=ready.trials,
             rounded=ready.layers,
@@ -199,7 +196,7 @@ def _quantized(ready: Prepared, kept: frozenset[str]) -> ModelProto:
     return write_qdq(tuned.model, tuned.places, tuned.encodings)
 
 
-def _shipped(model: ModelProto, target: Target) -> ModelProto:
+def shipped(model: ModelProto, target: Target) -> ModelProto:
     """Return *model* for one sample at a time at the target's versions."""
     fixed = legalize(fix_batch(model), opset=target.runtime.opset, ir_version=target.runtime.ir_version)
     return without_value_info(fixed)
@@ -213,23 +210,6 @@ def _coverage(path: Path, job: _Job) -> Coverage:
     return coverage_by_rule(onnx.load(path), sample)
 
 
-def _both(real: ModelProto, quantized: ModelProto, task: Task, split: Split) -> Score:
+def both(real: ModelProto, quantized: ModelProto, task: Task, split: Split) -> Score:
     """Return the scores of both networks on *split*."""
-    return _score(_classes(real, task, split), _classes(quantized, task, split), split)
-
-
-def _classes(model: ModelProto, task: Task, split: Split) -> Classes:
-    """Return the class (n,) that *model* names for each sample of *split*."""
-    found: Classes = answers(open_session(model, arithmetic="reference"), task.batches(split)).argmax(1)
-    return found
-
-
-def _score(real: Classes, quantized: Classes, split: Split) -> Score:
-    """Return the scores of two networks by the classes that they name; the *real* one is right without labels."""
-    right = real if split.labels is None else split.labels
-    return Score(
-        samples=len(split),
-        float_score=float((real == right).mean()),
-        int8_score=float((quantized == right).mean()),
-        agreement=float((quantized == real).mean()),
-    )
+    return score_of(classes_of(real, task, split), classes_of(quantized, task, split), split)

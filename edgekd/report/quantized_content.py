@@ -8,37 +8,20 @@ import msgspec
 
 from edgekd import __version__
 from edgekd.bench.host import Host
-from edgekd.core.units import count, percent, points, size
+from edgekd.core.units import count, percent, size
 from edgekd.quantize.adaround import Rounded
 from edgekd.quantize.coverage import Coverage
 from edgekd.quantize.mixed_precision import Choice
 from edgekd.quantize.ptq import Trial
 from edgekd.quantize.recipe import PostTraining
 from edgekd.quantize.sensitivity import Sensitivity
+from edgekd.report.picture import PICTURE
+from edgekd.report.scoring import Score, score_table
 from edgekd.stages.parity import Ladder
 
 MODEL: Final = "model.int8.onnx"
-PICTURE: Final = "sensitivity.png"
 
 _LIBRARIES: Final = ("torch", "onnx", "onnxruntime", "onnxscript", "onnx-ir", "numpy", "matplotlib")
-
-
-class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """How the two networks do on one split, as parts of its *samples*, in reference arithmetic.
-
-    *agreement* is the part for which both name the same class. Without labels the float network's classes are the right
-    ones: its own score is 1, the other's is the agreement.
-    """
-
-    samples: int
-    float_score: float
-    int8_score: float
-    agreement: float
-
-    @property
-    def drop_points(self) -> float:
-        """Return the points that INT8 loses."""
-        return 100 * (self.float_score - self.int8_score)
 
 
 class Quantized(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,12 +78,7 @@ def _outcome(report: Quantized) -> Iterator[str]:
     ratio = report.int8_bytes / report.float_bytes
     yield f"`{MODEL}`: {size(report.int8_bytes)}, {ratio:.2f}x of {size(report.float_bytes)} in float."
     yield ""
-    yield "| split | samples | float | INT8 | change | same class |\n|---|---|---|---|---|---|"
-    for name, score in (("validation, which chose", report.validation), ("test, which judged", report.test)):
-        yield (
-            f"| {name} | {score.samples} | {percent(score.float_score)} | {percent(score.int8_score)} "
-            f"| {points(-score.drop_points)} | {percent(score.agreement)} |"
-        )
+    yield from score_table({"validation, which chose": report.validation, "test, which judged": report.test})
     yield ""
     yield f"Scored by {report.scored_by}, in ONNX Runtime's reference arithmetic (optimizations off)."
     if report.saturating_kernels:

@@ -17,6 +17,7 @@ from edgekd.core.disk import write_atomically
 from edgekd.core.errors import ParityError, StageError
 from edgekd.export.float16 import to_float16
 from edgekd.export.legalize import legalize
+from edgekd.export.overflow import overflowing
 from edgekd.export.shapes import fix_batch, without_value_info
 from edgekd.networks.session import answers, open_session
 from edgekd.stages.result import read_graph, some_of
@@ -25,23 +26,28 @@ from edgekd.stages.stage import Env, Inputs, Kind, Record
 from edgekd.targets import PrecisionName
 
 _MATRIX_OPERATORS: Final = frozenset({"Conv", "Gemm", "MatMul", "FusedConv", "FusedGemm", "FusedMatMul"})
+RANGE_SAMPLES: Final = 64
+"""Training images that say how large the numbers inside a network become."""
+
 _QUANTIZE_OPERATORS: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
     """How one precision is made, and how far its answers may be from those of its *source*.
 
+    *convert* is told the nodes that stay in float32. ONNX Runtime on x86 computes float16 nodes in float32, so what a
+    float16 file answers here speaks of its weights; that its numbers fit is what ``overflowing`` measures.
     *top1*: least part of images with the same class. *drift*: largest difference of a logit, relative to the
     largest logit.
     """
 
     source: Kind
-    convert: Callable[[ModelProto], ModelProto]
+    convert: Callable[[ModelProto, frozenset[str]], ModelProto]
     top1: float
     drift: float
 
 
-def _as_it_is(graph: ModelProto) -> ModelProto:
+def _as_it_is(graph: ModelProto, _in_float32: frozenset[str]) -> ModelProto:
     """Return *graph*."""
     return graph
 
@@ -60,11 +66,14 @@ def run(settings: Export, inputs: Inputs, out: Path, env: Env) -> Record:
     record: Record = {"files": {}}
     for precision in settings.variants:
         form = FORMS[precision]
-        graph = as_shipped(read_graph(inputs[form.source]), precision, settings)
+        source = read_graph(inputs[form.source])
+        in_float32 = _in_float32(source, env) if precision == "fp16" else frozenset()
+        graph = as_shipped(source, precision, settings, in_float32)
         write_atomically(out / file_name(precision), graph.SerializeToString(deterministic=True))
         record["files"][precision] = {
             "operators": dict(sorted(Counter(node.op_type for node in graph.graph.node).items())),
             "agreement": _agreement(precision, inputs, out, env),
+            "in_float32": sorted(in_float32),
         }
         if precision == "int8" and settings.runtime == "onnxruntime":
             record["files"][precision]["kernels"] = optimized_operators(out / file_name(precision))
@@ -85,10 +94,20 @@ def ensures(settings: Export, inputs: Inputs, out: Path, env: Env) -> None:
         _ensure_agreement(precision, _agreement(precision, inputs, out, env), path)
 
 
-def as_shipped(graph: ModelProto, precision: PrecisionName, settings: Export) -> ModelProto:
-    """Return a canonical *graph* in one precision, for one image at a time, at the target's opset and IR version."""
-    converted = FORMS[precision].convert(fix_batch(graph))
+def as_shipped(
+    graph: ModelProto, precision: PrecisionName, settings: Export, in_float32: frozenset[str] = frozenset()
+) -> ModelProto:
+    """Return a canonical *graph* in one precision, for one image at a time, at the target's opset and IR version.
+
+    The nodes *in_float32* stay so in a float16 file.
+    """
+    converted = FORMS[precision].convert(fix_batch(graph), in_float32)
     return without_value_info(legalize(converted, opset=settings.opset, ir_version=settings.ir_version))
+
+
+def _in_float32(graph: ModelProto, env: Env) -> frozenset[str]:
+    """Return the nodes of *graph* that training images drive out of the range of float16."""
+    return overflowing(graph, [env.task.read(env.task.train, slice(0, RANGE_SAMPLES))])
 
 
 def file_name(precision: PrecisionName) -> str:

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import onnx
 import torch
+from onnx import ModelProto
 
 from edgekd.core.errors import ParityError
 from edgekd.export.subpixel import with_subpixel_convolutions
@@ -15,7 +16,10 @@ from edgekd.networks.session import answers, open_session
 from edgekd.quantize.calibrate import calibrated
 from edgekd.quantize.fake import Encodings
 from edgekd.quantize.placement import PLACEMENTS, place
+from edgekd.quantize.ptq import Prepared
 from edgekd.quantize.qdq import write_qdq
+from edgekd.quantize.samples import read
+from edgekd.quantize.sensitivity import Sensitivity, sensitivities
 from edgekd.quantize.simulation import SimulatedGraph, trained_model
 from edgekd.stages.recovery import recover
 from edgekd.stages.result import read_graph, write_graph
@@ -28,6 +32,8 @@ from edgekd.train.evaluate import accuracy_of, logits_of
 FLOAT_GRAPH: Final = "float.onnx"
 ENCODINGS: Final = "encodings.json"
 AGREEMENT: Final = 0.999
+JUDGING: Final = 256
+"""Validation samples on which layers are told apart."""
 
 
 def run(settings: Quantize, inputs: Inputs, out: Path, env: Env) -> Record:
@@ -38,22 +44,26 @@ def run(settings: Quantize, inputs: Inputs, out: Path, env: Env) -> Record:
     rows = env.task.read(env.task.train, slice(0, settings.calibration_samples))
     batches = training_batches(env.task, settings, seed=env.seed, world=env.world)
     held_after = round(settings.hold_scales_after * batches.steps * settings.accumulate)
+    encodings = calibrated(simulation, *(torch.from_numpy(array) for array in rows))
     simulation.quantize(
-        calibrated(simulation, *(torch.from_numpy(array) for array in rows)),
+        encodings,
         rule=settings.scales,
         held_after=held_after,
     )
     after_calibration = accuracy_of(simulation, env.task, env.task.validation)
+    env.progress.say("quantize: how much each layer costs alone, before tuning")
+    costs = _sensitivities(graph, encodings, settings, env)
     recover("quantize", simulation, inputs[settings.source], settings, env)
-    tuned, encodings = trained_model(graph, simulation), simulation.encodings()
-    write_graph(out, write_qdq(tuned, places, encodings))
+    tuned, learned = trained_model(graph, simulation), simulation.encodings()
+    write_graph(out, write_qdq(tuned, places, learned))
     (out / FLOAT_GRAPH).write_bytes(tuned.SerializeToString(deterministic=True))
-    (out / ENCODINGS).write_bytes(msgspec.json.format(msgspec.json.encode(encodings), indent=1))
+    (out / ENCODINGS).write_bytes(msgspec.json.format(msgspec.json.encode(learned), indent=1))
     return {
         "validation_accuracy_after_calibration": after_calibration,
         "validation_accuracy": accuracy_of(simulation, env.task, env.task.validation),
         "quantized_activations": len(places.readers),
         "quantized_layers": len(places.weights),
+        "sensitivity": msgspec.to_builtins(costs),
         "agreement": {name: _agreement(simulation, out, env, split) for name, split in _splits(env).items()},
     }
 
@@ -68,6 +78,22 @@ def ensures(settings: Quantize, _inputs: Inputs, out: Path, env: Env) -> None:
             f"expected {AGREEMENT:.1%}: the graph that was tuned is not the graph that ships."
         )
         raise ParityError(message)
+
+
+def _sensitivities(graph: ModelProto, encodings: Encodings, settings: Quantize, env: Env) -> tuple[Sensitivity, ...]:
+    """Return what each layer of the calibrated *graph* costs alone on validation images. It chooses nothing."""
+    samples = read(env.task, env.task.validation, count=JUDGING)
+    ready = Prepared(
+        real=graph,
+        rounded=graph,
+        encodings=encodings,
+        placement=PLACEMENTS[settings.placement],
+        corrects_biases=False,
+        calibration=samples,
+        trials=(),
+        layers=(),
+    )
+    return tuple(sensitivities(ready, samples))
 
 
 def simulation_from(folder: Path, settings: Quantize) -> SimulatedGraph:

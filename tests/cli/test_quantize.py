@@ -42,9 +42,26 @@ def test_a_network_comes_out_as_int8_with_its_report(network: Path, tmp_path: Pa
     assert network.read_bytes() == before
 
 
+@pytest.mark.parametrize(("form", "coverage"), [("weights", 0.0), ("dynamic", None)])
+def test_a_form_without_calibration_is_judged_all_the_same(
+    network: Path, tmp_path: Path, form: str, coverage: float | None
+) -> None:
+    """Weights alone leave no product in integers; a dynamic file has some; both say what they score on test samples."""
+    out = tmp_path / "out"
+    done = run(network, "--target", "raspberry-pi-5", "--data", "digits", "--out", out, "--form", form)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((out / "report.json").read_text())
+    assert report["coverage"]["share"] == coverage if coverage is not None else 0 < report["coverage"]["share"] < 1
+    assert report["test"]["agreement"] >= 0.9
+    assert (out / "model.int8.onnx").stat().st_size == report["int8_bytes"]
+    assert report["promise"] in done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (("--target", "raspberry-pi-5", "--data", "digits", "--form", "weight"), "form"),
+        (("--target", "jetson-orin-nano", "--data", "digits", "--form", "weights"), "form of its own"),
         (("--target", "raspberry-pi-5"), "random numbers would give wrong ranges"),
         (("--target", "raspberry-pi-5", "--data", "digits", "--samples", 4), "at least 32"),
         (("--target", "raspberry-pi-5", "--data", "digits", "--method", "median"), "method"),

@@ -83,3 +83,8 @@ def test_nothing_of_the_template_is_left(report: Report) -> None:
     text = render(report)
     assert not any(mark in text for mark in ("{{", "{%", "}}", "None"))
     assert text.endswith("\n")
+
+
+def test_the_report_names_what_stays_in_float32(report: Report) -> None:
+    """The two nodes that leave the range of float16, and why."""
+    assert "In the FP16 file Exp_3, Sqrt_4 compute in float32" in render(report)
