@@ -12,9 +12,11 @@ from edgekd.core.digest import file_digest
 from edgekd.core.disk import disk_errors, write_atomically
 from edgekd.core.errors import ConfigError
 from edgekd.core.progress import Progress
+from edgekd.export.compacting import with_short_names
 from edgekd.export.legalize import legalize
 from edgekd.export.shapes import fix_batch, without_value_info
 from edgekd.export.subpixel import with_subpixel_convolutions
+from edgekd.export.supported import refuse_unlisted
 from edgekd.networks.saturation import saturating_kernels
 from edgekd.networks.session import answers, open_session
 from edgekd.quantize.coverage import Coverage, coverage_by_rule, integer_coverage
@@ -199,7 +201,8 @@ def _quantized(ready: Prepared, kept: frozenset[str]) -> ModelProto:
 def shipped(model: ModelProto, target: Target) -> ModelProto:
     """Return *model* for one sample at a time at the target's versions."""
     fixed = legalize(fix_batch(model), opset=target.runtime.opset, ir_version=target.runtime.ir_version)
-    return without_value_info(fixed)
+    refuse_unlisted(fixed, target.runtime.name, target.runtime.version)
+    return with_short_names(without_value_info(fixed))
 
 
 def _coverage(path: Path, job: _Job) -> Coverage:

@@ -17,8 +17,9 @@ from edgekd.networks.network import Network, load_network
 from edgekd.networks.session import answers, open_session
 from edgekd.quantize.placement import PLACEMENTS, place
 from edgekd.quantize.simulation import SimulatedGraph
+from edgekd.stages.export import as_shipped
 from edgekd.stages.origin import built
-from edgekd.stages.settings import ONNX_SUFFIX, Distill, FactorizeLayers, Prune, Quantize, Settings, Teach
+from edgekd.stages.settings import ONNX_SUFFIX, Distill, Export, FactorizeLayers, Prune, Quantize, Settings, Teach
 from edgekd.tasks.task import Task
 from edgekd.train.evaluate import answer_shapes
 
@@ -29,7 +30,7 @@ def check_networks(stages: Sequence[Settings], task: Task) -> None:
     """Raise ConfigError where a network cannot be built, does not answer as the task wants, or has no tapped module.
 
     Also where a teacher's ONNX file does not fit the task, and where the network that ships holds an operator that
-    cannot be quantized and is to be.
+    cannot be quantized and is to be, or that the target's runtime does not have.
     """
     teacher: nn.Module | None = None
     student: nn.Module | None = None
@@ -49,6 +50,8 @@ def check_networks(stages: Sequence[Settings], task: Task) -> None:
             _check_taps(source, settings.teacher_taps, task, where=f"{settings.stage.name}.teacher")
         if isinstance(settings, Quantize) and student is not None:
             _check_operators(student, settings, task)
+        if isinstance(settings, Export) and student is not None:
+            as_shipped(export_onnx(student, task), "fp32", settings)
 
 
 def check_given_folder(folder: str, task: Task) -> tuple[Network, nn.Module]:

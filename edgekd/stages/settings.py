@@ -214,6 +214,7 @@ class Export(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     precision: PrecisionName
     variants: tuple[PrecisionName, ...]
     runtime: Literal["onnxruntime", "tensorrt"]
+    runtime_version: str
     opset: Annotated[int, Meta(ge=13, le=18)]
     ir_version: Annotated[int, Meta(ge=7, le=10)]
 
@@ -222,6 +223,7 @@ class Export(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Return the runtime and the versions it takes; precisions are the plan's to resolve."""
         return {
             "runtime": target.runtime.name,
+            "runtime_version": target.runtime.version,
             "opset": target.runtime.opset,
             "ir_version": target.runtime.ir_version,
         }

@@ -40,7 +40,14 @@ def test_export_takes_the_quantized_network_only_for_an_int8_file() -> None:
     """A float bundle does not wait for quantization."""
 
     def export(*variants: str) -> Export:
-        given = {"precision": "fp32", "variants": variants, "runtime": "tensorrt", "opset": 13, "ir_version": 7}
+        given = {
+            "precision": "fp32",
+            "variants": variants,
+            "runtime": "tensorrt",
+            "runtime_version": "8.2.1",
+            "opset": 13,
+            "ir_version": 7,
+        }
         return convert(given, Export, where="test")
 
     assert export("fp32", "fp16").takes == ("student",)

@@ -1,0 +1,104 @@
+"""Every built-in network at opset 13 and IR 8 beside opset 18, and the size of its INT8 file.
+
+    python benchmarks/opset13.py
+
+Random weights: neither the numbers that operators give nor the bytes of a file depend on training. INT8 is calibrated
+on random samples for the same reason; nothing here is an accuracy.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import torch
+from built_in import NETWORKS, exported
+from numpy.typing import NDArray
+from onnx import ModelProto, numpy_helper
+from recording import at_most, write
+
+from edgekd.export.compacting import with_short_names
+from edgekd.export.float16 import to_float16
+from edgekd.export.legalize import legalize
+from edgekd.export.shapes import fix_batch, without_value_info
+from edgekd.export.supported import refuse_unlisted
+from edgekd.networks.session import open_session
+from edgekd.quantize.calibrate import calibrated
+from edgekd.quantize.placement import PLACEMENTS, place
+from edgekd.quantize.qdq import write_qdq
+from edgekd.quantize.simulation import SimulatedGraph
+
+CALIBRATION: Final = 8
+LARGEST_RATIO: Final = 0.27
+LARGEST_DIFFERENCE: Final[dict[str, float]] = {"fp32": 1e-5, "fp16": 2**-8, "int8": 1e-4}
+"""Relative to the largest answer. Sums in another order are another float; FP16 has 11 bits."""
+
+
+def main() -> None:
+    """Compare and judge."""
+    rows: dict[str, Any] = {}
+    for name, network in NETWORKS.items():
+        samples = np.random.default_rng(0).standard_normal((CALIBRATION, *network.shape), np.float32)
+        rows[name] = _row(exported(name), samples)
+        print(name, rows[name], flush=True)
+    promises = [
+        at_most(f"{name}, {form}: opset 13 against 18, relative", bound, row["difference"][form])
+        for name, row in rows.items()
+        for form, bound in LARGEST_DIFFERENCE.items()
+    ]
+    promises += [
+        at_most(f"{name}: INT8 file over FP32 file", LARGEST_RATIO, row["ratio"]) for name, row in rows.items()
+    ]
+    sys.exit(not write("opset13", {"networks": rows}, promises))
+
+
+def _row(graph: ModelProto, samples: NDArray[np.float32]) -> dict[str, Any]:
+    """Return what there is to say of one network."""
+    places = place(graph.graph, PLACEMENTS["onnxruntime-arm64"])
+    quantized = write_qdq(graph, places, calibrated(SimulatedGraph(graph, places), torch.from_numpy(samples)))
+    forms = {"fp32": fix_batch(graph), "fp16": to_float16(fix_batch(graph)), "int8": fix_batch(quantized)}
+    difference, sizes = {}, {}
+    for form, made in forms.items():
+        old, new = (_shipped(made, opset) for opset in (13, 18))
+        for runtime, version in (("tensorrt", "8.2.1"), ("tensorrt", "10.3"), ("onnxruntime", "1.32.0")):
+            refuse_unlisted(old, runtime, version)
+        first, second = (_answer(model, samples[:1]) for model in (old, new))
+        difference[form] = float(np.abs(first - second).max() / np.abs(second).max())
+        sizes[form] = len(old.SerializeToString())
+    return {
+        "difference": difference,
+        "bytes": sizes,
+        "ratio": sizes["int8"] / sizes["fp32"],
+        "int8_bytes_of": _parts(_shipped(forms["int8"], 13)),
+    }
+
+
+def _shipped(made: ModelProto, opset: int) -> ModelProto:
+    """Return *made* as ``edgekd compress`` ships it, at one opset."""
+    return with_short_names(without_value_info(legalize(made, opset=opset, ir_version=8)))
+
+
+def _parts(model: ModelProto) -> dict[str, int]:
+    """Return the bytes of the weights, of scales, zero points and biases, and of all the rest of *model*."""
+    arrays = [numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
+    weights = sum(array.nbytes for array in arrays if array.ndim > 1)
+    others = sum(array.nbytes for array in arrays if array.ndim <= 1)
+    total = len(model.SerializeToString())
+    return {"weights": weights, "scales_zero_points_biases": others, "graph": total - weights - others}
+
+
+def _answer(model: ModelProto, sample: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logits of a valid *model*, read from a file as an app does, in reference arithmetic."""
+    onnx.checker.check_model(model, full_check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        onnx.save(model, path)
+        session = open_session(path, arithmetic="reference")
+        found: NDArray[np.float32] = session.run(None, {session.get_inputs()[0].name: sample})[0]
+    return found
+
+
+if __name__ == "__main__":
+    main()
