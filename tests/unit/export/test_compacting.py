@@ -19,8 +19,8 @@ def test_a_quantized_file_gets_smaller_and_answers_the_same(placement: Placement
     short = with_short_names(model)
 
     onnx.checker.check_model(short, full_check=True)
-    both = [answers(open_session(m, arithmetic="reference"), [(some_digits(),)]) for m in (model, short)]
-    np.testing.assert_array_equal(*both)
+    first, second = (answers(open_session(m, arithmetic="reference"), [(some_digits(),)]) for m in (model, short))
+    np.testing.assert_array_equal(first, second)
     assert len(short.SerializeToString()) < 0.9 * len(before)
     assert model.SerializeToString() == before
 
