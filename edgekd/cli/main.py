@@ -7,7 +7,7 @@ import click
 import typer
 
 from edgekd import __version__
-from edgekd.cli import compress, plan, quantize, report, targets, verify
+from edgekd.cli import compress, gate, plan, quantize, report, targets, verify
 from edgekd.core.errors import ConfigError, EdgekdError
 
 INTERRUPTED = 130
@@ -21,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("compress")(compress.command)
+app.command("gate")(gate.command)
 app.command("plan")(plan.command)
 app.command("quantize")(quantize.command)
 app.command("report")(report.command)

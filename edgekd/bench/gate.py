@@ -1,0 +1,206 @@
+"""Whether one file is slower than another on this host: pass, regression, or inconclusive.
+
+Both run in turn in fresh processes, so that what slows the machine slows both. The baseline runs a second time as a
+control: where it differs from itself, the host is too unsteady to say anything.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+
+from edgekd.bench.host import Host, this_host
+from edgekd.bench.interleaved import Block, Failure, Request
+from edgekd.bench.statistics import Interval, Rows, log_ratios, ratio_interval
+from edgekd.core.errors import ConfigError, StageError
+
+Answer = Literal["pass", "regression", "inconclusive"]
+
+EXIT_CODES: Final[Mapping[Answer, int]] = MappingProxyType({"pass": 0, "regression": 1, "inconclusive": 4})
+
+BASELINE, CANDIDATE, CONTROL = "baseline", "candidate", "control"
+LOOKS: Final = (4, 6, 9, 14, 20)
+"""After so many blocks it is asked whether the answer is sure. Looking often makes errors likelier: hence the high
+confidence of each look."""
+
+LARGEST_CONTROL: Final = 0.01
+"""By how much the baseline may differ from itself, as a part."""
+
+
+class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What counts as a regression, and how long to look for one.
+
+    A slowdown up to *max_regression* (a part) or up to *floor_ms* is allowed. *confidence* is that of each look.
+    """
+
+    max_regression: float = 0.03
+    floor_ms: float = 0.0
+    threads: int = 1
+    confidence: float = 0.995
+    block_seconds: float = 0.4
+    max_seconds: float = 60.0
+    seed: int = 0
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One sequence of blocks: what was found when it stopped. *ratio* is candidate over baseline."""
+
+    answer: Answer
+    ratio: Interval
+    control: Interval
+    limit: float
+    baseline_ms: float
+    candidate_ms: float
+    pairs: int
+    blocks: tuple[Block, ...]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The gate's answer, the *reason* in a sentence, what would settle it, and everything it rests on.
+
+    A regression has been found twice, in two sequences that share no sample.
+    """
+
+    answer: Answer
+    reason: str
+    advice: str
+    seconds: float
+    settings: GateSettings
+    comparisons: tuple[Comparison, ...]
+    host: Host
+
+
+def gate(baseline: Path, candidate: Path, settings: GateSettings) -> Verdict:
+    """Return whether *candidate* is slower than *baseline*, two ONNX files, by more than *settings* allow.
+
+    Raises ConfigError where a file cannot be run, StageError where a process ends without an answer.
+    """
+    began = time.monotonic()
+    deadline = began + settings.max_seconds
+    first = compare(baseline, candidate, settings, deadline=deadline, round_number=0)
+    found = [first]
+    if first.answer == "regression":
+        found.append(compare(baseline, candidate, settings, deadline=deadline, round_number=1))
+    answer = first.answer if all(one.answer == first.answer for one in found) else "inconclusive"
+    return Verdict(
+        answer=answer,
+        reason=_reason(answer, found),
+        advice=_advice(answer, found[-1]),
+        seconds=time.monotonic() - began,
+        settings=settings,
+        comparisons=tuple(found),
+        host=this_host(),
+    )
+
+
+def compare(
+    baseline: Path, candidate: Path, settings: GateSettings, *, deadline: float, round_number: int
+) -> Comparison:
+    """Return the first sure answer of a sequence of blocks, or that none was found by the last look or *deadline*."""
+    files = {BASELINE: baseline, CANDIDATE: candidate, CONTROL: baseline}
+    blocks: list[Block] = []
+    current: Comparison | None = None
+    for looks_at in LOOKS:
+        while len(blocks) < looks_at:
+            seed = settings.seed + 1000 * round_number + len(blocks)
+            blocks.append(_block(files, settings, seed=seed))
+        current = judged(blocks, settings)
+        if current.answer != "inconclusive" or time.monotonic() > deadline:
+            break
+    assert current is not None  # noqa: S101 - there is at least one look
+    return current
+
+
+def judged(blocks: Sequence[Block], settings: GateSettings) -> Comparison:
+    """Return what *blocks* say."""
+    times = {name: np.concatenate([b.samples_ms[name] for b in blocks]) for name in (BASELINE, CANDIDATE)}
+    base_ms = float(np.median(times[BASELINE]))
+    ratio = ratio_interval(_logs(blocks, CANDIDATE), confidence=settings.confidence, seed=settings.seed)
+    control = ratio_interval(_logs(blocks, CONTROL), confidence=settings.confidence, seed=settings.seed)
+    limit = 1 + max(settings.max_regression, settings.floor_ms / base_ms)
+    return Comparison(
+        answer=_answer(ratio, control, limit),
+        ratio=ratio,
+        control=control,
+        limit=limit,
+        baseline_ms=base_ms,
+        candidate_ms=float(np.median(times[CANDIDATE])),
+        pairs=len(times[BASELINE]),
+        blocks=tuple(blocks),
+    )
+
+
+def _answer(ratio: Interval, control: Interval, limit: float) -> Answer:
+    """Return the answer that an interval allows: a regression wholly above the limit, a pass wholly below it.
+
+    Where the control says that the baseline differs from itself, there is none.
+    """
+    if abs(control.median - 1) > LARGEST_CONTROL:
+        return "inconclusive"
+    if ratio.low > limit:
+        return "regression"
+    return "pass" if ratio.high < limit else "inconclusive"
+
+
+def _logs(blocks: Sequence[Block], name: str) -> list[Rows]:
+    """Return the logarithms of the ratios of file *name* to the baseline, by block."""
+    return [log_ratios(block.samples_ms[name], block.samples_ms[BASELINE]) for block in blocks]
+
+
+def _block(files: Mapping[str, Path], settings: GateSettings, *, seed: int) -> Block:
+    """Return one block from a fresh process."""
+    request = Request(
+        files={name: str(path) for name, path in files.items()},
+        threads=settings.threads,
+        seconds=settings.block_seconds,
+        seed=seed,
+    )
+    command = [sys.executable, "-m", "edgekd.bench.interleaved"]
+    done = subprocess.run(  # noqa: S603 - our own module; no name reaches a shell
+        command, input=msgspec.json.encode(request), capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason was given"]
+        message = f"gate: the process that times ended with {done.returncode}: {said[0]}."
+        raise StageError(message)
+    answer = msgspec.json.decode(done.stdout, type=Block | Failure)
+    if isinstance(answer, Failure):
+        message = f"{files[answer.file]}: {answer.reason}."
+        raise ConfigError(message)
+    return answer
+
+
+def _reason(answer: Answer, found: Sequence[Comparison]) -> str:
+    """Return what was found, in a sentence."""
+    last = found[-1]
+    said = (
+        f"the candidate takes {last.ratio.median:.3f} times as long as the baseline "
+        f"({last.ratio.low:.3f} to {last.ratio.high:.3f}; {last.pairs} pairs), and {last.limit:.3f} is allowed"
+    )
+    if answer == "regression":
+        return f"{said}; found twice"
+    if len(found) > 1:
+        return f"{said}; a first run called it a regression, and the second did not confirm it"
+    if abs(last.control.median - 1) > LARGEST_CONTROL:
+        return f"the baseline takes {last.control.median:.3f} times as long as itself: this host is too unsteady"
+    return said
+
+
+def _advice(answer: Answer, last: Comparison) -> str:
+    """Return what would settle it: nothing where it is settled."""
+    if answer != "inconclusive":
+        return ""
+    distance = abs(np.log(last.ratio.median / last.limit))
+    width = np.log(last.ratio.high / last.ratio.low) / 2
+    more = (width / max(distance, 1e-6)) ** 2
+    if more <= 1 or abs(last.control.median - 1) > LARGEST_CONTROL:
+        return "run it again on a host that does nothing else"
+    if more > LOOKS[-1]:
+        return "the difference is at the limit itself: choose a limit further from it, or count instructions"
+    return f"about {more:.1f} times as many pairs (a longer --max-seconds), or a quieter host"

@@ -1,0 +1,44 @@
+"""The gate's answer for people and for CI: Markdown, and JUnit XML."""
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from edgekd.bench.gate import Verdict
+
+
+def markdown(verdict: Verdict, candidate: Path) -> str:
+    """Return a summary for a pull request; latencies are those of the host that it names."""
+    lines = [
+        f"**{verdict.answer.upper()}** `{candidate.name}`: {verdict.reason}.",
+        *([f"To settle it: {verdict.advice}."] if verdict.advice else []),
+        "",
+        "| run | ratio | 99.5 % interval | limit | baseline against itself | medians, ms | pairs |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for number, one in enumerate(verdict.comparisons, start=1):
+        lines.append(
+            f"| {number}, {one.answer} | {one.ratio.median:.4f} | {one.ratio.low:.4f} to {one.ratio.high:.4f} | "
+            f"{one.limit:.4f} | {one.control.median:.4f} | {one.baseline_ms:.4g}, {one.candidate_ms:.4g} | "
+            f"{one.pairs} |"
+        )
+    lines += ["", f"{verdict.host.cpu}, {verdict.settings.threads} thread(s), {verdict.seconds:.1f} s; not a device."]
+    return "\n".join(lines) + "\n"
+
+
+def junit(verdict: Verdict, candidate: Path) -> str:
+    """Return a test suite of one test: failed for a regression, skipped where nothing is sure."""
+    answer = verdict.answer
+    suite = ET.Element(
+        "testsuite",
+        name="edgekd gate",
+        tests="1",
+        failures=str(int(answer == "regression")),
+        skipped=str(int(answer == "inconclusive")),
+        errors="0",
+        time=f"{verdict.seconds:.3f}",
+    )
+    case = ET.SubElement(suite, "testcase", classname="edgekd.gate", name=candidate.name, time=f"{verdict.seconds:.3f}")
+    if answer != "pass":
+        kind = "failure" if answer == "regression" else "skipped"
+        ET.SubElement(case, kind, message=f"{verdict.reason}. {verdict.advice}".strip())
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

@@ -1,0 +1,27 @@
+"""Networks whose latency is known as a ratio: so many equal layers in a row."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+
+def equal_layers(path: Path, layers: int, *, channels: int = 32, side: int = 24) -> Path:
+    """Write a network of so many equal 3x3 convolutions to *path* and return it: its time grows with their number."""
+    weight = np.random.default_rng(0).standard_normal((channels, channels, 3, 3)).astype(np.float32) / (3 * channels)
+    names = ["input", *(f"value_{number}" for number in range(1, layers)), "output"]
+    nodes = [
+        helper.make_node("Conv", [names[n], "weight"], [names[n + 1]], name=f"Conv_{n}", pads=[1, 1, 1, 1])
+        for n in range(layers)
+    ]
+    shape = [1, channels, side, side]
+    graph = helper.make_graph(
+        nodes,
+        "layers",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(weight, "weight")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
