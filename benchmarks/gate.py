@@ -4,8 +4,8 @@
 
 A round is two comparisons of a network with itself, one of them while another process loads a core, one with a network
 5 % slower and one with a network 10 % slower: so many equal layers more, 20, 21 and 22. What ratio that really is, is
-measured by itself first, in interleaved runs. Each comparison is one line of ``results/gate/rows.jsonl`` as soon as it is done;
-with that file a run goes on where it was cut.
+measured by itself first, in interleaved runs. Each comparison is one line of ``results/gate/rows.jsonl`` as soon as it
+is done; with that file a run goes on where it was cut.
 """
 
 import json
@@ -74,7 +74,7 @@ def _judge(rows: list[dict[str, Any]], true: dict[str, float]) -> bool:
 
     def share(answer: str, kind: str) -> float:
         found = [row["answer"] == answer for row in rows if row["kind"] == kind]
-        return sum(found) / max(1, len(found))
+        return float(sum(found)) / max(1, len(found))
 
     slowest = max(row["seconds"] for row in rows)
     promises = [

@@ -7,7 +7,7 @@ import click
 import typer
 
 from edgekd import __version__
-from edgekd.cli import compress, gate, plan, quantize, report, targets, verify
+from edgekd.cli import bench, compress, gate, plan, quantize, report, targets, verify
 from edgekd.core.errors import ConfigError, EdgekdError
 
 INTERRUPTED = 130
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("bench")(bench.command)
 app.command("compress")(compress.command)
 app.command("gate")(gate.command)
 app.command("plan")(plan.command)
