@@ -28,9 +28,7 @@ class DeviceError(EdgekdError):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What the runner is asked for; *model* is a path where it runs, *python* the
-    interpreter of a device. *seconds*: go on at least so long.
-    """
+    """What the runner is asked for. *model* is a path where it runs, *python* a device's. *seconds*: go on so long."""
 
     model: str
     threads: int
@@ -67,7 +65,7 @@ def run_over_ssh(host: str, model: Path, request: Request) -> bytes:
         asked.write_bytes(msgspec.json.encode(msgspec.structs.replace(request, model=f"{folder}/model.onnx")))
         for source, there in ((model.resolve(), "model.onnx"), (RUNNER, "runner.py"), (asked, "request.json")):
             _done([*SCP, "--", str(source), f"{host}:{folder}/{there}"], host, request.timeout_s)
-        command = f"{shlex.quote(request.python)} {shlex.quote(folder + '/runner.py')} {shlex.quote(folder + '/request.json')}"
+        command = shlex.join([request.python, f"{folder}/runner.py", f"{folder}/request.json"])
         return _done([*SSH, "--", host, command], host, request.timeout_s)
 
 

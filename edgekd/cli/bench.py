@@ -30,9 +30,7 @@ def command(  # noqa: PLR0913 - one for each option
     ] = None,
     runs: Annotated[int | None, typer.Option("--runs", min=1, help="[default: the target's, or 200]")] = None,
     warmup_runs: Annotated[int | None, typer.Option("--warmup-runs", min=1, help="At least so many.")] = None,
-    python: Annotated[
-        str, typer.Option("--python", help="The Python of the device that has ONNX Runtime.")
-    ] = "python3",
+    python: Annotated[str, typer.Option("--python", help="The device's Python with ONNX Runtime.")] = "python3",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Samples at once, where the file leaves it open.")] = 1,
     sustained: Annotated[float, typer.Option("--sustained", min=0, help="Go on for so many minutes.")] = 0.0,
     profile: Annotated[bool, typer.Option("--profile", help="Also the time of each operator.")] = False,

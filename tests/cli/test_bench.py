@@ -77,7 +77,7 @@ def test_a_device_measures_and_nothing_stays_there(network: Path, tmp_path: Path
     with board(tmp_path) as device:
         done = run(network, *DEVICE, "--runs", 40, "--json", folder=tmp_path, path=device.bin)
         assert done.returncode == 0, done.stderr
-        assert list(device.temporary.iterdir()) == []
+        assert list(device.temporary.glob("tmp.*")) == []
     found = json.loads(done.stdout)
     assert found["where"] == f"ssh:{HOST}"
     assert len(found["run"]["samples_ms"]) == 40
@@ -98,7 +98,7 @@ def test_a_device_that_cannot_is_one_sentence_and_exit_code_5(
     """A wrong key; a Python that is none; one that would be a command. Nothing is remembered and nothing stays."""
     with board(tmp_path, key=key) as device:
         done = run(network, "--on", f"ssh:{HOST}", "--python", python, folder=tmp_path, path=device.bin)
-        assert list(device.temporary.iterdir()) == []
+        assert list(device.temporary.glob("tmp.*")) == []
     assert done.returncode == 5, done.stderr
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
