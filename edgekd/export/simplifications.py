@@ -78,6 +78,21 @@ def gemm_rows_are_outputs(node: ir.Node, new: Replacement) -> Sequence[ir.Value]
     return [new.op("Gemm", *inputs, **{**attributes_of(node), "transB": 1})]
 
 
+def gemm_without_factors(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None:
+    """Multiply alpha and beta of a Gemm into its constant weights and bias: integer kernels know no factors."""
+    alpha, beta = (node.attributes.get_float(name, 1.0) for name in ("alpha", "beta"))
+    weight, bias = constant_of(node, 1), constant_of(node, 2)
+    is_computed = optional_input(node, 2) is not None and bias is None
+    if (alpha == 1.0 and beta == 1.0) or weight is None or (is_computed and beta != 1.0):
+        return None
+    inputs = [input_of(node, 0), new.constant((weight * np.float32(alpha)).astype(weight.dtype), "B")]
+    if bias is not None:
+        inputs.append(new.constant((bias * np.float32(beta)).astype(bias.dtype), "C"))
+    elif is_computed:
+        inputs.append(input_of(node, 2))
+    return [new.op("Gemm", *inputs, **{**attributes_of(node), "alpha": 1.0, "beta": 1.0})]
+
+
 def bias_into_gemm(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None:
     """Move an added constant row into the Gemm before it, if that Gemm has no bias and no other reader."""
     for product_index, row_index in ((0, 1), (1, 0)):
@@ -142,7 +157,7 @@ SIMPLIFICATIONS: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
         "ReduceMean": (pool_spatial_mean,),
         "Reshape": (plain_reshape,),
         "MatMul": (matrix_product_to_gemm,),
-        "Gemm": (gemm_rows_are_outputs,),
+        "Gemm": (gemm_without_factors, gemm_rows_are_outputs),
         "Add": (bias_into_gemm,),
     }
 )

@@ -21,8 +21,8 @@ INTEGER_KERNELS: Final = frozenset(
 )
 """ONNX Runtime's operators that multiply integers."""
 
-_RENUMBERED: Final = re.compile(r"_token_\d+$")
-"""What ONNX Runtime's layout optimizer puts behind a node's name."""
+_RENUMBERED: Final = re.compile(r"(/MatMulAddFusion)?(_token_\d+)?$")
+"""What ONNX Runtime's optimizers put behind a node's name."""
 
 
 class FloatNode(msgspec.Struct, frozen=True, kw_only=True):

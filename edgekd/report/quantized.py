@@ -13,9 +13,9 @@ from edgekd.core.disk import disk_errors, write_atomically
 from edgekd.core.errors import ConfigError
 from edgekd.core.progress import Progress
 from edgekd.export.compacting import with_short_names
+from edgekd.export.integer_forms import with_integer_forms
 from edgekd.export.legalize import legalize
 from edgekd.export.shapes import fix_batch, without_value_info
-from edgekd.export.subpixel import with_subpixel_convolutions
 from edgekd.export.supported import refuse_unlisted
 from edgekd.networks.saturation import saturating_kernels
 from edgekd.networks.session import answers, open_session
@@ -129,7 +129,7 @@ def _prepared(job: _Job) -> Prepared:
     judging = read(job.task, job.task.validation, count=JUDGING)
     job.progress.say(f"quantize: {calibration.count} samples, ranges by {job.settings.method}")
     placement = PLACEMENTS[job.target.quantization.placement]
-    graph = with_subpixel_convolutions(job.graph)
+    graph = with_integer_forms(job.graph)
     ready = prepared(graph, placement, job.settings, calibration=calibration, judging=judging)
     for trial in ready.trials:
         kept = "kept" if trial.was_kept else "left out"

@@ -10,7 +10,7 @@ from torch import nn
 from edgekd.core.errors import ConfigError
 from edgekd.distill.taps import shapes_at
 from edgekd.export.exporter import export_onnx
-from edgekd.export.subpixel import with_subpixel_convolutions
+from edgekd.export.integer_forms import with_integer_forms
 from edgekd.networks.answer import examples
 from edgekd.networks.blackbox import fitted, read_onnx
 from edgekd.networks.network import Network, load_network
@@ -108,7 +108,7 @@ def _check_taps(module: nn.Module | None, paths: Sequence[str], task: Task, *, w
 
 def _check_operators(student: nn.Module, settings: Quantize, task: Task) -> None:
     """Raise ConfigError where the graph of *student* holds what the quantizer does not know, after running it once."""
-    graph = with_subpixel_convolutions(export_onnx(student, task))
+    graph = with_integer_forms(export_onnx(student, task))
     simulation = SimulatedGraph(graph, place(graph.graph, PLACEMENTS[settings.placement]))
     with torch.no_grad():
         simulation(*examples(task.shapes, batch=_EXAMPLES))

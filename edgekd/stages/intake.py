@@ -10,8 +10,8 @@ from onnx import ModelProto, version_converter
 from edgekd.core.errors import ConfigError, StageError
 from edgekd.export.canonical import canonicalize
 from edgekd.export.exporter import EXPORTER_OPSET
+from edgekd.export.integer_forms import with_integer_forms
 from edgekd.export.shapes import fix_batch, infer
-from edgekd.export.subpixel import with_subpixel_convolutions
 from edgekd.networks.blackbox import fitted
 from edgekd.networks.session import every_answer, open_session
 from edgekd.quantize.operators import OPERATORS
@@ -80,7 +80,7 @@ def _unknown(graph: ModelProto) -> list[str]:
 
     Transposed convolutions have one where they can be rewritten, as they are before quantization.
     """
-    nodes = nodes_of(with_subpixel_convolutions(graph).graph)
+    nodes = nodes_of(with_integer_forms(graph).graph)
     return [f"'{node.name}' ({node.op_type})" for node in nodes if node.op_type not in OPERATORS]
 
 

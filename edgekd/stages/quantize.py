@@ -10,7 +10,7 @@ import torch
 from onnx import ModelProto
 
 from edgekd.core.errors import ParityError
-from edgekd.export.subpixel import with_subpixel_convolutions
+from edgekd.export.integer_forms import with_integer_forms
 from edgekd.networks.layout import GRAPH
 from edgekd.networks.session import answers, open_session
 from edgekd.quantize.calibrate import calibrated
@@ -38,7 +38,7 @@ JUDGING: Final = 256
 
 def run(settings: Quantize, inputs: Inputs, out: Path, env: Env) -> Record:
     """Calibrate, fine-tune and write the quantized graph (opset 18; ``export`` brings it to the target's)."""
-    graph = with_subpixel_convolutions(read_graph(inputs["student"]))
+    graph = with_integer_forms(read_graph(inputs["student"]))
     places = place(graph.graph, PLACEMENTS[settings.placement])
     simulation = SimulatedGraph(graph, places)
     rows = env.task.read(env.task.train, slice(0, settings.calibration_samples))

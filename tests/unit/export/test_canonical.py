@@ -260,3 +260,16 @@ def test_attributes_that_say_the_default_are_left_out() -> None:
     quiet = parser.parse_model(f"""{HEADER} net (float[n,2] x) => (float[n,2] y) {{ y = Softmax(x) }}""")
 
     assert canonicalize(loud).SerializeToString() == canonicalize(quiet).SerializeToString()
+
+
+@pytest.mark.parametrize("bias", ["", ", b"])
+def test_factors_of_a_gemm_are_multiplied_into_its_constants(bias: str, run: Runner) -> None:
+    """0.5 (1, 2) @ ((2, 4), (6, 8)) is (7, 10); with 3 (1, 1) added, (10, 13)."""
+    model = parser.parse_model(
+        f"{HEADER} g (float[n, 2] x) => (float[n, 2] y) <float[2, 2] w = {{2, 4, 6, 8}}, float[2] b = {{1, 1}}> "
+        f"{{ y = Gemm <alpha = 0.5, beta = 3.0> (x, w{bias}) }}"
+    )
+    canonical = canonicalize(model)
+    assert not {attribute.name for attribute in canonical.graph.node[0].attribute} & {"alpha", "beta"}
+    expected = np.array([[10, 13]]) if bias else np.array([[7, 10]])
+    np.testing.assert_array_equal(run(canonical, np.array([[1, 2]], np.float32))[0], expected)
