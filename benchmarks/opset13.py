@@ -1,4 +1,4 @@
-"""Every built-in network at opset 13 and IR 8 beside opset 18, and the size of its INT8 file.
+"""Every built-in network at opset 13 and IR 8 beside opset 18; size and integer coverage of its INT8 file.
 
     python benchmarks/opset13.py
 
@@ -17,15 +17,17 @@ import torch
 from built_in import NETWORKS, exported
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
-from recording import at_most, write
+from recording import at_least, at_most, write
 
 from edgekd.export.compacting import with_short_names
 from edgekd.export.float16 import to_float16
+from edgekd.export.integer_forms import with_integer_forms
 from edgekd.export.legalize import legalize
 from edgekd.export.shapes import fix_batch, without_value_info
 from edgekd.export.supported import refuse_unlisted
 from edgekd.networks.session import open_session
 from edgekd.quantize.calibrate import calibrated
+from edgekd.quantize.coverage import integer_coverage
 from edgekd.quantize.placement import PLACEMENTS, place
 from edgekd.quantize.qdq import write_qdq
 from edgekd.quantize.simulation import SimulatedGraph
@@ -51,13 +53,15 @@ def main() -> None:
     promises += [
         at_most(f"{name}: INT8 file over FP32 file", LARGEST_RATIO, row["ratio"]) for name, row in rows.items()
     ]
+    promises += [at_least(f"{name}: integer coverage", 1.0, row["integer_coverage"]) for name, row in rows.items()]
     sys.exit(not write("opset13", {"networks": rows}, promises))
 
 
 def _row(graph: ModelProto, samples: NDArray[np.float32]) -> dict[str, Any]:
     """Return what there is to say of one network."""
-    places = place(graph.graph, PLACEMENTS["onnxruntime-arm64"])
-    quantized = write_qdq(graph, places, calibrated(SimulatedGraph(graph, places), torch.from_numpy(samples)))
+    whole = with_integer_forms(graph)
+    places = place(whole.graph, PLACEMENTS["onnxruntime-arm64"])
+    quantized = write_qdq(whole, places, calibrated(SimulatedGraph(whole, places), torch.from_numpy(samples)))
     forms = {"fp32": fix_batch(graph), "fp16": to_float16(fix_batch(graph)), "int8": fix_batch(quantized)}
     difference, sizes = {}, {}
     for form, made in forms.items():
@@ -71,8 +75,17 @@ def _row(graph: ModelProto, samples: NDArray[np.float32]) -> dict[str, Any]:
         "difference": difference,
         "bytes": sizes,
         "ratio": sizes["int8"] / sizes["fp32"],
+        "integer_coverage": _coverage(_shipped(forms["int8"], 13), samples[:1]),
         "int8_bytes_of": _parts(_shipped(forms["int8"], 13)),
     }
+
+
+def _coverage(model: ModelProto, sample: NDArray[np.float32]) -> float:
+    """Return the share of multiply-accumulates that ONNX Runtime does in integers."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        onnx.save(model, path)
+        return integer_coverage(path, (sample,)).share
 
 
 def _shipped(made: ModelProto, opset: int) -> ModelProto:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgekd.export.rewriting import (
+    Array,
     Replacement,
     Rule,
     attributes_of,
@@ -85,12 +86,17 @@ def gemm_without_factors(node: ir.Node, new: Replacement) -> Sequence[ir.Value] 
     is_computed = optional_input(node, 2) is not None and bias is None
     if (alpha == 1.0 and beta == 1.0) or weight is None or (is_computed and beta != 1.0):
         return None
-    inputs = [input_of(node, 0), new.constant((weight * np.float32(alpha)).astype(weight.dtype), "B")]
+    inputs = [input_of(node, 0), new.constant(_times(weight, alpha), "B")]
     if bias is not None:
-        inputs.append(new.constant((bias * np.float32(beta)).astype(bias.dtype), "C"))
+        inputs.append(new.constant(_times(bias, beta), "C"))
     elif is_computed:
         inputs.append(input_of(node, 2))
     return [new.op("Gemm", *inputs, **{**attributes_of(node), "alpha": 1.0, "beta": 1.0})]
+
+
+def _times(constant: Array, factor: float) -> Array:
+    """Return *constant* times *factor*, of its own type."""
+    return np.asarray(np.multiply(constant, factor), constant.dtype)
 
 
 def bias_into_gemm(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None:
