@@ -50,5 +50,7 @@ def exported(name: str, *, seed: int = 0) -> ModelProto:
         if isinstance(layer, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
             torch.nn.init.uniform_(layer.bias, -0.5, 0.5)
+        elif isinstance(layer, torch.nn.Linear) and layer.bias is not None:
+            torch.nn.init.uniform_(layer.bias, -0.5, 0.5)  # zeros would all be one constant, as in no trained network
     task: Any = SimpleNamespace(shapes=(network.shape,), inputs=(SimpleNamespace(name="input"),), outputs=("logits",))
     return export_onnx(module.eval(), task)
