@@ -4,6 +4,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from edgekd.bench.gate import Verdict
+from edgekd.bench.gate_instructions import Counted
 
 
 def markdown(verdict: Verdict, candidate: Path) -> str:
@@ -25,9 +26,20 @@ def markdown(verdict: Verdict, candidate: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def junit(verdict: Verdict, candidate: Path) -> str:
+def markdown_of_counts(counted: Counted, candidate: Path) -> str:
+    """Return a summary for a pull request; counts are exact, and no latency follows from them."""
+    return (
+        f"**{counted.answer.upper()}** `{candidate.name}`: {counted.reason}.\n\n"
+        f"| instructions on an emulated {counted.core} | baseline | candidate | ratio | limit |\n"
+        "|---|---|---|---|---|\n"
+        f"| of one inference, one thread | {counted.baseline} | {counted.candidate} | {counted.ratio:.4f} | "
+        f"{counted.limit:.4f} |\n"
+    )
+
+
+def junit(verdict: Verdict | Counted, candidate: Path) -> str:
     """Return a test suite of one test: failed for a regression, skipped where nothing is sure."""
-    answer = verdict.answer
+    answer, advice = verdict.answer, verdict.advice
     suite = ET.Element(
         "testsuite",
         name="edgekd gate",
@@ -40,5 +52,5 @@ def junit(verdict: Verdict, candidate: Path) -> str:
     case = ET.SubElement(suite, "testcase", classname="edgekd.gate", name=candidate.name, time=f"{verdict.seconds:.3f}")
     if answer != "pass":
         kind = "failure" if answer == "regression" else "skipped"
-        ET.SubElement(case, kind, message=f"{verdict.reason}. {verdict.advice}".strip())
+        ET.SubElement(case, kind, message=f"{verdict.reason}. {advice}".strip())
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

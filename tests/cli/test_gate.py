@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from commands import edgekd_command
+from emulator import the_emulator
 from slowed import equal_layers
 
 
@@ -37,6 +38,8 @@ def test_a_slower_network_ends_with_1_and_a_report_for_ci(tmp_path: Path) -> Non
         (("--candidate", "base.onnx", "--baseline", "base.onnx", "--max-regression", "five"), "--max-regression"),
         (("--candidate", "base.onnx", "--baseline", "base.onnx", "--floor", "0.2"), "unit"),
         (("--candidate", "text.onnx", "--baseline", "base.onnx"), "text.onnx"),
+        (("--candidate", "base.onnx", "--baseline", "base.onnx", "--on", "emulator:z80"), "no such core"),
+        (("--candidate", "base.onnx", "--baseline", "base.onnx", "--on", "desk"), "expected local or emulator"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
@@ -51,3 +54,15 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_by_instructions_one_layer_more_in_fifty_is_found(tmp_path: Path) -> None:
+    """2 % is four times what is allowed; a network beside itself takes the same instructions to a thousandth."""
+    the_emulator()
+    base = equal_layers(tmp_path / "base.onnx", 50, channels=4, side=8)
+    more = equal_layers(tmp_path / "more.onnx", 51, channels=4, side=8)
+    for candidate, code in ((base, 0), (more, 1)):
+        done = run("--baseline", base, "--candidate", candidate, "--on", "emulator:cortex-a76", "--json")
+        assert done.returncode == code, done.stderr
+        ratio = json.loads(done.stdout)["ratio"]
+        assert ratio == pytest.approx(1.0 if code == 0 else 1.02, abs=0.001 if code == 0 else 0.01)
