@@ -7,7 +7,14 @@ import msgspec
 import typer
 
 from edgekd.cli.options import JsonOption
-from edgekd.targets import exported_precisions, load_target, target_file, target_names
+from edgekd.targets import (
+    exported_precisions,
+    load_target,
+    new_target,
+    target_file,
+    target_names,
+    target_schema,
+)
 
 app = typer.Typer(help="List, show or check devices.", rich_markup_mode=None)
 
@@ -36,6 +43,26 @@ def show(name: NameArgument, *, as_json: JsonOption = False) -> None:
         return
     path = target_file(name) if name in target_names() else Path(name)
     typer.echo(path.read_text(encoding="utf-8"), nl=False)
+
+
+@app.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of a target file, for editors that complete and check."""
+    typer.echo(msgspec.json.format(msgspec.json.encode(target_schema()), indent=1).decode())
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="The new target's name: lower case, digits and hyphens.")],
+    *,
+    source: Annotated[str, typer.Option("--from", help="The target that it starts from.")],
+) -> None:
+    """Write NAME.toml here, a copy of another target to change; nothing is replaced."""
+    path = new_target(name, source, Path.cwd())
+    typer.echo(
+        f"Written: {path.name}. Its facts are those of {source}: change each with its source and date, then "
+        f"`edgekd targets check {path.name}`; targets/README.md says how."
+    )
 
 
 @app.command("check")

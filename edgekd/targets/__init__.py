@@ -26,6 +26,7 @@ from edgekd.targets.facts import (
     Verdict,
 )
 from edgekd.targets.loading import load_target, target_file, target_names
+from edgekd.targets.starting import new_target, target_schema
 
 __all__ = [
     "AskedPrecision",
@@ -46,10 +47,12 @@ __all__ = [
     "build_command",
     "exported_precisions",
     "load_target",
+    "new_target",
     "refusal",
     "shipped_precision",
     "target_file",
     "target_names",
+    "target_schema",
     "time_command",
     "why_refused",
 ]
