@@ -52,7 +52,7 @@ def test_a_path_loads_as_a_name_does(edited: Edit) -> None:
     [
         ("jetson-nana", "unknown target; did you mean 'jetson-nano'?"),
         ("raspberrypi4", "did you mean 'raspberry-pi-4'?"),
-        ("toaster", "unknown target; Known: jetson-nano, jetson-orin-nano, raspberry-pi-4"),
+        ("toaster", "unknown target; Known: jetson-nano, jetson-orin-nano, raspberry-pi-3"),
     ],
 )
 def test_an_unknown_name_gets_the_nearest_and_all(name: str, words: str) -> None:
