@@ -41,9 +41,8 @@ class Adb(msgspec.Struct, frozen=True, kw_only=True):
         """Return adb's push."""
         return [*self._adb(), "push", str(source), path]
 
-    def unreachable(self, code: int, said: str) -> str | None:
+    def unreachable(self, _code: int, said: str, /) -> str | None:
         """Return what to do where adb itself complains."""
-        del code
         last = said.strip().splitlines()[-1] if said.strip() else ""
         if not last.startswith(("error: ", "adb: ")):
             return None

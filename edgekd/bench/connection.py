@@ -1,12 +1,11 @@
 """A way to a device: run words there, send and fetch files, in a new folder that is removed afterwards."""
 
 import re
-import shlex
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -76,7 +75,7 @@ class Way(Protocol):
     def copy_there(self, source: Path, path: str) -> list[str]:
         """Return what is run here to copy *source*, whose name is harmless, to *path* there."""
 
-    def unreachable(self, code: int, said: str) -> str | None:
+    def unreachable(self, code: int, said: str, /) -> str | None:
         """Return what to do when an end with *code* and *said* means that the device was not reached, else None."""
 
 
@@ -189,7 +188,9 @@ def done(way: Way, command: Sequence[str], *, timeout_s: float) -> bytes:
             command, capture_output=True, check=False, timeout=timeout_s, stdin=subprocess.DEVNULL
         )
     except subprocess.TimeoutExpired as error:
-        message = f"{way.where}: no answer within {timeout_s:g} s; ask for fewer runs, or look whether it still answers."
+        message = (
+            f"{way.where}: no answer within {timeout_s:g} s; ask for fewer runs, or look whether it still answers."
+        )
         raise UnreachableError(message) from error
     except FileNotFoundError as error:
         message = f"{command[0]}: not installed here; {_INSTALL.get(command[0], 'install it')}."

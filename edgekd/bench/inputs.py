@@ -27,7 +27,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def form_of(path: Path) -> Form:
-    """Return the form of the ONNX file *path*. Raises ConfigError where it is none or takes something else than tensors."""
+    """Return the form of the ONNX file *path*. Raises ConfigError where it is none or takes no tensors."""
     try:
         model = onnx.load(path, load_external_data=False)
     except (DecodeError, OSError) as error:

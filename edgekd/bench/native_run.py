@@ -49,6 +49,7 @@ def run_native(device: Device, model: Path, golden: Path | None, request: Reques
         samples, expected = golden_samples(form, golden)
     cores = tuple(sorted(fastest[: request.threads])) if request.cores is None else request.cores
     kinds = _send_all(device, model, samples, emulator)
+    before, _ = read_phone(device)  # again, after the pushing
     words = _words(kinds, request, cores)
     timing = ("--times", "times", "--warmup", str(request.warmup_runs), "--runs", str(request.runs))
     seconds = ("--seconds", str(round(request.seconds)))
@@ -60,13 +61,15 @@ def run_native(device: Device, model: Path, golden: Path | None, request: Reques
         runtime="onnxruntime",
         version=emulator.versions.onnxruntime,
         before=before,
-        after=after,
+        after=msgspec.structs.replace(after, own_ticks=round(times.one("own_ms") / 10)),
         load_ms=times.one("load_ms"),
         first_ms=times.one("first_ms"),
         warmup_ms=tuple(row[0] for row in times.rows["warmup"]),
         samples_ms=tuple(row[1] for row in times.rows["sample"]),
         started_ms=tuple(row[0] for row in times.rows["sample"]),
-        readings=tuple(Reading(started_ms=row[0], clocks_khz=tuple(map(int, row[1:]))) for row in times.rows["reading"]),
+        readings=tuple(
+            Reading(started_ms=row[0], clocks_khz=tuple(map(int, row[1:]))) for row in times.rows["reading"]
+        ),
         providers=(CPU,),
         peak_memory_bytes=max(0, round(1024 * (times.one("peak_kb") - times.one("resting_kb")))),
         inputs={name: array.shape for name, array in zip(form.inputs, samples[0], strict=True)},
@@ -76,9 +79,7 @@ def run_native(device: Device, model: Path, golden: Path | None, request: Reques
     )
 
 
-def _send_all(
-    device: Device, model: Path, samples: Sequence[AnyArrays], emulator: Emulator
-) -> tuple[RawTensor, ...]:
+def _send_all(device: Device, model: Path, samples: Sequence[AnyArrays], emulator: Emulator) -> tuple[RawTensor, ...]:
     """Send the program with its libraries, the model and the samples; return what each input is."""
     libraries = [emulator.folder / "root" / "lib" / name for name in LIBRARIES]
     programs = [emulator.folder / "run_model", emulator.folder / "libonnxruntime.so.1", *libraries]
@@ -127,7 +128,8 @@ def _profile(device: Device, words: Sequence[str], request: Request, samples: in
     with tempfile.TemporaryDirectory(prefix="edgekd-bench-") as name:
         path = Path(name) / "profile.json"
         path.write_bytes(trace)
-        return msgspec.convert(profile(path, runs * samples), tuple[Node, ...])
+        rows = profile(path, runs * samples)  # type: ignore[no-untyped-call] # it runs on Python 3.6 too
+        return msgspec.convert(rows, tuple[Node, ...])
 
 
 class _Times(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Time one ONNX file where it lies: the same script here and, copied over, on a device.
 
-``python3 runner.py REQUEST`` reads a request as JSON and prints what it measured as JSON; ``python3 runner.py --machine``
-prints only what the machine is. It needs Python 3.6, numpy and ONNX Runtime, and nothing of edgekd, so that a board
+``python3 runner.py REQUEST`` reads a request as JSON and prints what it measured as JSON; ``python3 runner.py
+--machine`` prints only what the machine is. It needs Python 3.6, numpy and ONNX Runtime, and nothing of edgekd, so that a board
 needs no more.
 """
 
@@ -46,7 +46,7 @@ def main(path):
         before = machine()
         found = measure(ort, request)
     except InputError as error:
-        complain("input", str(error))
+        complain("input", error.args[0].format(*error.args[1:]))
         return
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen unrelated types from its native code
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -67,7 +67,7 @@ def version_of(text):
 
 
 def measure(ort, request):
-    """Return load time, first inference, warm-up and raw samples in milliseconds, and what else the request asks for."""
+    """Return load time, first inference, warm-up and raw samples in milliseconds, and what else is asked for."""
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = request["threads"], 1
     options.log_severity_level = 3
@@ -109,7 +109,9 @@ def timed(session, feeds, request):
         now = time.perf_counter()
         if request["seconds"] and now - last >= READING_SECONDS:
             last = now
-            readings.append({"started_ms": round(1e3 * (now - began), 3), "clocks_khz": clocks(), "hottest_c": hottest()})
+            readings.append(
+                {"started_ms": round(1e3 * (now - began), 3), "clocks_khz": clocks(), "hottest_c": hottest()}
+            )
             now = time.perf_counter()
         stamps.append(round(1e3 * (now - began), 3))
         samples.append(timed_ms(session, feeds))
@@ -129,7 +131,7 @@ def stay_on(request):
     try:
         os.sched_setaffinity(0, chosen)
     except OSError:
-        raise InputError("cores {}: the system gives {} only".format(chosen, allowed))
+        raise InputError("cores {}: the system gives {} only", chosen, allowed) from None
     return chosen
 
 
@@ -150,11 +152,11 @@ def require_batch(session, batch):
     """Raise where the file fixes another batch than asked for."""
     first = session.get_inputs()[0]
     if batch > 1 and first.shape and isinstance(first.shape[0], int) and first.shape[0] != batch:
-        raise InputError("its input '{}' is fixed at a batch of {}, asked was {}".format(first.name, first.shape[0], batch))
+        raise InputError("its input '{}' is fixed at a batch of {}, asked was {}", first.name, first.shape[0], batch)
 
 
 def golden_samples(session, request):
-    """Return the golden samples as (inputs, outputs) by name, the first as large as the batch; none where none is asked.
+    """Return the golden samples as (inputs, outputs) by name, as large as the batch; none where none is asked.
 
     A file whose first size is fixed takes them one at a time; where it is open, a sample of the batch repeats them.
     """
@@ -166,7 +168,7 @@ def golden_samples(session, request):
     names = [given.name for given in session.get_inputs()]
     missing = [name for name in names if name not in arrays]
     if missing:
-        raise InputError("the golden file has no input '{}'; is it of another network?".format(missing[0]))
+        raise InputError("the golden file has no input '{}'; is it of another network?", missing[0])
     expected = [given.name for given in session.get_outputs() if given.name in arrays]
     rows = len(arrays[names[0]])
     samples = []
@@ -271,7 +273,9 @@ def machine():
         "temperatures_c": temperatures(),
         "throttled": said_by("vcgencmd", "get_throttled"),
         "capped": capped(),
-        "throttle_count": sum(int(n) for n in read_all("/sys/devices/system/cpu", "cpu[0-9]*/thermal_throttle/*_count")),
+        "throttle_count": sum(
+            int(n) for n in read_all("/sys/devices/system/cpu", "cpu[0-9]*/thermal_throttle/*_count")
+        ),
         "power_mode": said_by("nvpmodel", "-q"),
         "clock_report": said_by("jetson_clocks", "--show"),
         "monotonic_s": time.monotonic(),

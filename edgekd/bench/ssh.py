@@ -46,7 +46,7 @@ class Ssh(msgspec.Struct, frozen=True, kw_only=True):
         """Return scp."""
         return ["scp", "-q", *_OPTIONS, "--", str(source), f"{self.host}:{path}"]
 
-    def unreachable(self, code: int, said: str) -> str | None:
+    def unreachable(self, code: int, said: str, /) -> str | None:
         """Return what to do where ssh says that the connection failed."""
         if code != _CONNECTION and "Connection closed" not in said:
             return None

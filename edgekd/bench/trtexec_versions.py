@@ -26,9 +26,9 @@ GENERATIONS: Final = (
     Options(first=(8, 6), until=(9, 0), workspace="--memPoolSize=workspace:{}", build_only="--skipInference"),
     Options(first=(10, 0), until=(11, 0), workspace="--memPoolSize=workspace:{}", build_only="--skipInference"),
 )
-"""Source: samples/common/sampleOptions.cpp of github.com/NVIDIA/TensorRT and logs of JetPack's trtexec. The workspace is
-in MiB for both names. What a version needs must also stand in its own ``--help``. From 11 on the defaults are others
-(strong types, spin-wait, CUDA graphs), so that its times would not compare: it is refused."""
+"""Source: samples/common/sampleOptions.cpp of github.com/NVIDIA/TensorRT and logs of JetPack's trtexec. The workspace
+is in MiB for both names. What a version needs must also stand in its own ``--help``. From 11 on the defaults are
+others (strong types, spin-wait, CUDA graphs), so that its times would not compare: it is refused."""
 
 _BANNER: Final = re.compile(r"\[TensorRT v(\d+)\]")
 _LOADED: Final = re.compile(r"Engine (?:loaded|deserialized) in ([0-9.e+-]+) sec")
@@ -51,8 +51,8 @@ def options_of(version: tuple[int, int, int], help_text: str, where: str) -> Opt
     known = next((one for one in GENERATIONS if one.first <= version[:2] < one.until), None)
     if known is None:
         message = (
-            f"{where}: its trtexec is of TensorRT {written}; edgekd knows the options of 8.0 to 8.6 and of 10, and does "
-            f"not guess others."
+            f"{where}: its trtexec is of TensorRT {written}; edgekd knows the options of 8.0 to 8.6 and of 10 and "
+            f"does not guess others."
         )
         raise NoRuntimeError(message)
     for option in (known.workspace.partition("=")[0], known.build_only, "--useSpinWait", "--exportTimes"):

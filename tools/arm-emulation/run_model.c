@@ -12,7 +12,7 @@
  *
  * Every call of the model stands between two marks, which count_instructions.c looks for.
  *
- * TIMES receives, after the outputs are written, a line for each fact: load_ms, first_ms, resting_kb, peak_kb; then
+ * TIMES receives, after the outputs are written, a line for each fact: load_ms, first_ms, resting_kb, peak_kb, own_ms (of processor); then
  * "warmup MS" for every run until it is warm, "sample STARTED_MS MS" for every timed run on the last sample, and
  * "reading STARTED_MS KHZ..." once a second, between two runs, for the clocks of the cores it runs on.
  */
@@ -573,8 +573,8 @@ static void write_times(const struct model *model, const struct request *request
         double spent = timed_ms(model, inputs, outputs);
         fprintf(file, "sample %.3f %.6f\n", started, spent);
     }
-    fprintf(file, "load_ms %.6f\nfirst_ms %.6f\nresting_kb %ld\npeak_kb %ld\n", load_ms, first_ms, resting_kb,
-            status_kb("VmHWM"));
+    fprintf(file, "load_ms %.6f\nfirst_ms %.6f\nresting_kb %ld\npeak_kb %ld\nown_ms %.0f\n", load_ms, first_ms,
+            resting_kb, status_kb("VmHWM"), 1e3 * (double)clock() / CLOCKS_PER_SEC);
     if (fclose(file) != 0) {
         fail(NOT_WRITTEN, "the times could not be written: the disk may be full");
     }
