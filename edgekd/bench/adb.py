@@ -37,9 +37,9 @@ class Adb(msgspec.Struct, frozen=True, kw_only=True):
         """Return adb with *words* quoted for the shell there."""
         return [*self._adb(), "shell", shlex.join(words)]
 
-    def copy_there(self, source: Path, path: str) -> list[str]:
+    def copy_there(self, sources: Sequence[Path], folder: str) -> list[str]:
         """Return adb's push."""
-        return [*self._adb(), "push", str(source), path]
+        return [*self._adb(), "push", *map(str, sources), folder]
 
     def unreachable(self, _code: int, said: str, /) -> str | None:
         """Return what to do where adb itself complains."""

@@ -20,6 +20,7 @@ LEAST_SPACE: Final = 64 * 1024
 
 _RETRIES_S: Final = (1.0, 2.0, 4.0, 8.0)
 _SHORT_S: Final = 60.0
+_SENDING_S: Final = 600.0
 _FOLDER: Final = re.compile(r"/[A-Za-z0-9_./-]+")
 
 _OPEN: Final = """
@@ -72,8 +73,8 @@ class Way(Protocol):
     def command(self, words: Sequence[str]) -> list[str]:
         """Return what is run here so that *words* are run there, each as it is."""
 
-    def copy_there(self, source: Path, path: str) -> list[str]:
-        """Return what is run here to copy *source*, whose name is harmless, to *path* there."""
+    def copy_there(self, sources: Sequence[Path], folder: str) -> list[str]:
+        """Return what is run here to copy *sources*, whose names are harmless, into *folder* there."""
 
     def unreachable(self, code: int, said: str, /) -> str | None:
         """Return what to do when an end with *code* and *said* means that the device was not reached, else None."""
@@ -85,17 +86,18 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     way: Way
     folder: str
 
-    def send(self, source: Path, name: str) -> str:
-        """Copy *source* into the folder, to be called *name* there; return its path there.
+    def send(self, files: Mapping[str, Path]) -> None:
+        """Copy *files* into the folder, where each is called by its key.
 
-        The file travels under *name*, so that its own name, whatever it is, meets no program.
+        A file travels under that name, so that its own, whatever it is, meets no program.
         """
-        path = f"{self.folder}/{name}"
-        with tempfile.TemporaryDirectory(prefix="edgekd-bench-") as temporary:
-            named = Path(shutil.copy(source, Path(temporary) / name))
-            with self._space():
-                done(self.way, self.way.copy_there(named, path), timeout_s=600.0)
-        return path
+        with tempfile.TemporaryDirectory(prefix="edgekd-bench-") as temporary, self._space():
+            named = [Path(shutil.copy(source, Path(temporary) / name)) for name, source in files.items()]
+            done(self.way, self.way.copy_there(named, f"{self.folder}/"), timeout_s=_SENDING_S)
+
+    def path(self, name: str) -> str:
+        """Return where the folder's file *name* is there."""
+        return f"{self.folder}/{name}"
 
     def run(self, words: Sequence[str], *, timeout_s: float = _SHORT_S) -> bytes:
         """Return what *words* print there."""
@@ -103,7 +105,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
     def fetch(self, name: str) -> bytes:
         """Return the bytes of the folder's file *name*."""
-        return self.run(("cat", f"{self.folder}/{name}"), timeout_s=600.0)
+        return self.run(("cat", self.path(name)), timeout_s=_SENDING_S)
 
     def run_long(self, words: Sequence[str], *, timeout_s: float) -> bytes:
         """Return what *words* print there, from inside the folder; a lost connection is taken up again.

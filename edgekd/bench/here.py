@@ -18,9 +18,9 @@ class Here(msgspec.Struct, frozen=True, kw_only=True):
         """Return *words*."""
         return list(words)
 
-    def copy_there(self, source: Path, path: str) -> list[str]:
+    def copy_there(self, sources: Sequence[Path], folder: str) -> list[str]:
         """Return cp."""
-        return ["cp", "--", str(source), path]
+        return ["cp", "--", *map(str, sources), folder]
 
     def unreachable(self, _code: int, _said: str, /) -> str | None:
         """Return None: it is always reached."""

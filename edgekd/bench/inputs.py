@@ -73,10 +73,11 @@ def random_sample(form: Form, batch: int, *, path: Path) -> AnyArrays:
     return tuple(_numbers(random, shapes[name], kind) for name, (kind, _) in form.inputs.items())
 
 
-def golden_samples(form: Form, golden: Path) -> tuple[tuple[AnyArrays, ...], AnyArrays]:
-    """Return the golden file's inputs, a tuple of one row of each for a sample, and its outputs, all rows together.
+def golden_samples(form: Form, golden: Path, *, batch: int = 1) -> tuple[tuple[AnyArrays, ...], AnyArrays]:
+    """Return the golden file's inputs, *batch* rows of each for a sample, and its outputs, those of all samples joined.
 
-    Raises ConfigError where the file lacks an input or an output of the model.
+    A sample begins at each row and goes on with the rows after it, round and round. Raises ConfigError
+    where the file lacks an input or an output of the model.
     """
     with np.load(golden, allow_pickle=False) as arrays:
         missing = [name for name in (*form.inputs, *form.outputs) if name not in arrays]
@@ -85,8 +86,10 @@ def golden_samples(form: Form, golden: Path) -> tuple[tuple[AnyArrays, ...], Any
             raise ConfigError(message)
         inputs = [arrays[name] for name in form.inputs]
         outputs = tuple(arrays[name] for name in form.outputs)
-    rows = len(inputs[0])
-    return tuple(tuple(array[row : row + 1] for array in inputs) for row in range(rows)), outputs
+    rows = np.arange(len(inputs[0]))
+    chosen = (rows[:, None] + np.arange(batch)) % len(rows)
+    samples = tuple(tuple(array[picked] for array in inputs) for picked in chosen)
+    return samples, tuple(array[chosen.reshape(-1)] for array in outputs)
 
 
 def largest_difference(answers: AnyArrays, expected: AnyArrays) -> float:

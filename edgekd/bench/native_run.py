@@ -46,7 +46,7 @@ def run_native(device: Device, model: Path, golden: Path | None, request: Reques
         samples: tuple[AnyArrays, ...] = (random_sample(form, request.batch, path=model),)
         expected = None
     else:
-        samples, expected = golden_samples(form, golden)
+        samples, expected = golden_samples(form, golden, batch=request.batch)
     cores = tuple(sorted(fastest[: request.threads])) if request.cores is None else request.cores
     kinds = _send_all(device, model, samples, emulator)
     before, _ = read_phone(device)  # again, after the pushing
@@ -87,11 +87,8 @@ def _send_all(device: Device, model: Path, samples: Sequence[AnyArrays], emulato
         raw = Path(name) / "samples"
         kinds = write_samples(samples, raw)
         device.require_space(sum(path.stat().st_size for path in (*programs, model, raw)))
-        for path in programs:
-            device.send(path, path.name)
-        device.send(model, "model.onnx")
-        device.send(raw, "samples")
-    device.run(("chmod", "755", f"{device.folder}/run_model", f"{device.folder}/{LIBRARIES[0]}"))
+        device.send({path.name: path for path in programs} | {"model.onnx": model, "samples": raw})
+    device.run(("chmod", "755", device.path("run_model"), device.path(LIBRARIES[0])))
     return kinds
 
 
@@ -99,6 +96,7 @@ def _words(kinds: Sequence[RawTensor], request: Request, cores: Sequence[int]) -
     """Return the program's options, but for the timing."""
     return (
         *("--model", "model.onnx", "--samples", "samples", "--outputs", "outputs", "--threads", str(request.threads)),
+        *("--batch", str(request.batch)),
         *(word for kind in kinds for word in ("--input", str(kind))),
         *(word for core in cores for word in ("--core", str(core))),
     )

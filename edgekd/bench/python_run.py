@@ -21,25 +21,29 @@ _KINDS: Final[dict[str, type[EdgekdError]]] = {"runtime": NoRuntimeError, "input
 def run_python(device: Device, model: Path, golden: Path | None, request: Request) -> Run:
     """Return what the runner measures of *model* on *device*. Raises the error that its complaint stands for."""
     is_here = isinstance(device.way, Here)
-    needed = [RUNNER] if is_here else [RUNNER, model, *([golden] if golden else [])]
-    device.require_space(sum(path.stat().st_size for path in needed))
+    files = {"runner.py": RUNNER}
+    if not is_here:  # here it stays where it is, with what lies beside it
+        files["model.onnx"] = model
+    if golden is not None:
+        files["golden.npz"] = golden
+    device.require_space(sum(path.stat().st_size for path in files.values()))
     there = msgspec.structs.replace(
         request,
-        model=str(model.resolve()) if is_here else device.send(model, "model.onnx"),
-        golden=None if golden is None else device.send(golden, "golden.npz"),
+        model=str(model.resolve()) if is_here else device.path("model.onnx"),
+        golden=None if golden is None else device.path("golden.npz"),
     )
-    runner = device.send(RUNNER, "runner.py")
     with tempfile.TemporaryDirectory(prefix="edgekd-bench-") as name:
         asked = Path(name) / "request.json"
         asked.write_bytes(msgspec.json.encode(there))
-        path = device.send(asked, "request.json")
-    said = device.run_long((request.python, runner, path), timeout_s=request.timeout_s)
+        device.send({**files, "request.json": asked})
+    words = (request.python, device.path("runner.py"), device.path("request.json"))
+    said = device.run_long(words, timeout_s=request.timeout_s)
     return _read(said, f"{model} on {device.way.where}", device.way.where)
 
 
 def read_machine(device: Device, python: str) -> Machine:
-    """Return what *device* is at the moment."""
-    said = device.run((python, device.send(RUNNER, "runner.py"), "--machine"))
+    """Return what *device*, which has the runner, is at the moment."""
+    said = device.run((python, device.path("runner.py"), "--machine"))
     return _decoded(said, device.way.where, Machine)
 
 

@@ -1,8 +1,8 @@
 """Time one ONNX file where it lies: the same script here and, copied over, on a device.
 
-``python3 runner.py REQUEST`` reads a request as JSON and prints what it measured as JSON; ``python3 runner.py
---machine`` prints only what the machine is. It needs Python 3.6, numpy and ONNX Runtime, and nothing of edgekd, so that a board
-needs no more.
+``python3 runner.py REQUEST`` reads a request as JSON and prints what it measured as JSON; with ``--machine`` for
+REQUEST it prints only what the machine is. It needs Python 3.6, numpy and ONNX Runtime, and nothing of edgekd, so that
+a board needs no more.
 """
 
 import json
@@ -46,7 +46,7 @@ def main(path):
         before = machine()
         found = measure(ort, request)
     except InputError as error:
-        complain("input", error.args[0].format(*error.args[1:]))
+        complain("input", str(error))
         return
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen unrelated types from its native code
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -131,7 +131,8 @@ def stay_on(request):
     try:
         os.sched_setaffinity(0, chosen)
     except OSError:
-        raise InputError("cores {}: the system gives {} only", chosen, allowed) from None
+        message = "cores {}: the system gives {} only".format(chosen, allowed)
+        raise InputError(message) from None
     return chosen
 
 
@@ -152,7 +153,8 @@ def require_batch(session, batch):
     """Raise where the file fixes another batch than asked for."""
     first = session.get_inputs()[0]
     if batch > 1 and first.shape and isinstance(first.shape[0], int) and first.shape[0] != batch:
-        raise InputError("its input '{}' is fixed at a batch of {}, asked was {}", first.name, first.shape[0], batch)
+        message = "its input '{}' is fixed at a batch of {}, asked was {}".format(first.name, first.shape[0], batch)
+        raise InputError(message)
 
 
 def golden_samples(session, request):
@@ -168,7 +170,8 @@ def golden_samples(session, request):
     names = [given.name for given in session.get_inputs()]
     missing = [name for name in names if name not in arrays]
     if missing:
-        raise InputError("the golden file has no input '{}'; is it of another network?", missing[0])
+        message = "the golden file has no input '{}'; is it of another network?".format(missing[0])
+        raise InputError(message)
     expected = [given.name for given in session.get_outputs() if given.name in arrays]
     rows = len(arrays[names[0]])
     samples = []

@@ -42,9 +42,9 @@ class Ssh(msgspec.Struct, frozen=True, kw_only=True):
         """Return ssh with *words* quoted for the shell there."""
         return ["ssh", *_OPTIONS, "--", self.host, shlex.join(words)]
 
-    def copy_there(self, source: Path, path: str) -> list[str]:
+    def copy_there(self, sources: Sequence[Path], folder: str) -> list[str]:
         """Return scp."""
-        return ["scp", "-q", *_OPTIONS, "--", str(source), f"{self.host}:{path}"]
+        return ["scp", "-q", *_OPTIONS, "--", *map(str, sources), f"{self.host}:{folder}"]
 
     def unreachable(self, code: int, said: str, /) -> str | None:
         """Return what to do where ssh says that the connection failed."""

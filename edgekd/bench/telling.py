@@ -21,7 +21,8 @@ def told(found: Measurement, protocol: Protocol | None) -> Iterator[str]:
     cores = "" if run.cores is None else f" on cores {', '.join(map(str, run.cores))}"
     yield f"{found.model} ({size(found.size_bytes)}) on {found.where}: {run.before.cpu},"
     flags = f" {' '.join(run.flags)}" if run.flags else ""
-    yield f"{run.runtime} {run.version}, {run.providers[0]}{flags}, {found.threads} threads{cores}, batch {found.batch}."
+    used = f"{run.providers[0]}{flags}"
+    yield f"{run.runtime} {run.version}, {used}, threads: {found.threads}{cores}, batch {found.batch}."
     times = ", ".join(f"{name} {milliseconds(said[key] or 0.0)}" for name, key in _SHOWN)
     yield f"{times}; n = {len(run.samples_ms)}"
     first = "" if run.first_ms is None else f", first inference {milliseconds(run.first_ms)}"

@@ -13,7 +13,7 @@ from edgekd.bench.connection import Device
 from edgekd.bench.device_errors import DeviceError, NoRuntimeError
 from edgekd.bench.inputs import Form, form_of, golden_samples, largest_difference, shapes_of
 from edgekd.bench.measurement import Golden, Node, Run
-from edgekd.bench.python_run import read_machine
+from edgekd.bench.python_run import RUNNER, read_machine
 from edgekd.bench.request import TENSORRT, Request
 from edgekd.bench.trtexec_versions import WARMUP_MS, WORKSPACE_MIB, load_ms_of, options_of, version_of
 from edgekd.core.errors import ConfigError
@@ -66,14 +66,14 @@ def run_trtexec(device: Device, model: Path, golden: Path | None, request: Reque
     shapes = shapes_of(form, request.batch, path=model)
     shape = _shape_option(form, shapes, model)
     device.require_space(3 * model.stat().st_size)
-    device.send(model, "model.onnx")
+    device.send({"model.onnx": model, "runner.py": RUNNER})
     flags = (*request.flags, options.workspace.format(WORKSPACE_MIB), *shape)
     device.run_long(
         (program, "--onnx=model.onnx", "--saveEngine=model.plan", *flags, options.build_only),
         timeout_s=request.timeout_s,
     )
     loaded = (program, "--loadEngine=model.plan", *shape)
-    checked = None if golden is None else _checked(device, loaded, form, golden, model)
+    checked = None if golden is None else _checked(device, loaded, form, (golden, model), request.batch)
     before = read_machine(device, request.python)
     timing = (
         *("--useSpinWait", f"--warmUp={WARMUP_MS}", f"--iterations={request.runs}", "--avgRuns=100"),
@@ -121,20 +121,23 @@ def _require_plain(names: Iterable[str], model: Path) -> None:
             raise ConfigError(message)
 
 
-def _checked(device: Device, loaded: Sequence[str], form: Form, golden: Path, model: Path) -> Golden:
-    """Return how far the engine's answers to the golden inputs are from the golden outputs, a run for each sample."""
+def _checked(device: Device, loaded: Sequence[str], form: Form, files: tuple[Path, Path], batch: int) -> Golden:
+    """Return how far the engine's answers are from the golden outputs, a run for each sample.
+
+    *files*: the golden samples and the model.
+    """
+    golden, model = files
     _require_plain(form.inputs, model)
-    samples, expected = golden_samples(form, golden)
+    samples, expected = golden_samples(form, golden, batch=batch)
     largest = 0.0
     for row, sample in enumerate(samples):
-        given = []
         with tempfile.TemporaryDirectory(prefix="edgekd-bench-") as name:
-            for number, (key, array) in enumerate(zip(form.inputs, sample, strict=True)):
-                path = Path(name) / f"input{number}"
+            paths = [Path(name) / f"input{number}" for number in range(len(sample))]
+            for path, array in zip(paths, sample, strict=True):
                 path.write_bytes(np.ascontiguousarray(array).tobytes())
-                device.send(path, path.name)
-                given.append(f"{key}:{path.name}")
-        once = ("--loadInputs=" + ",".join(given), "--warmUp=0", "--duration=0", "--iterations=1")
+            device.send({path.name: path for path in paths})
+        given = ",".join(f"{key}:{path.name}" for key, path in zip(form.inputs, paths, strict=True))
+        once = (f"--loadInputs={given}", "--warmUp=0", "--duration=0", "--iterations=1")
         device.run_long((*loaded, *once, "--exportOutput=output.json"), timeout_s=600.0)
         answers = {one.name: one for one in _decoded(device, "output.json", tuple[_Output, ...])}
         missing = [key for key in form.outputs if key not in answers]
@@ -142,7 +145,9 @@ def _checked(device: Device, loaded: Sequence[str], form: Form, golden: Path, mo
             message = f"{device.way.where}: the engine has no output '{missing[0]}'."
             raise DeviceError(message)
         got = tuple(_array(answers[key]) for key in form.outputs)
-        largest = max(largest, largest_difference(got, tuple(array[row : row + 1] for array in expected)))
+        largest = max(
+            largest, largest_difference(got, tuple(array[row * batch : (row + 1) * batch] for array in expected))
+        )
     return Golden(samples=len(samples), largest_difference=largest)
 
 

@@ -2,19 +2,20 @@
  *
  *   run_model --model FILE --samples FILE --outputs FILE --input TYPE:SIZES [--input ...]
  *             [--level 0|1|2|99] [--repeats N] [--save-optimized FILE] [--config KEY=VALUE ...]
- *             [--threads N] [--core N ...] [--profile PREFIX] [--times FILE --warmup N --runs N --seconds N]
+ *             [--threads N] [--core N ...] [--batch N] [--profile PREFIX]
+ *             [--times FILE --warmup N --runs N --seconds N]
  *   run_model --version
  *
  * SAMPLES holds, for each sample, all inputs one after another in the model's order; each --input says what one
  * of them is, as in float32:1,3,32,32, and has to agree with the model. OUTPUTS receives, for each sample, all
  * outputs in the model's order. Standard output tells what they are: "TYPE:SIZES NAME", each ended by a zero byte.
- * Names, types and sizes come from the model; a free first size (the batch) counts as 1.
+ * Names, types and sizes come from the model; a free first size (the batch) counts as --batch, which is 1.
  *
  * Every call of the model stands between two marks, which count_instructions.c looks for.
  *
- * TIMES receives, after the outputs are written, a line for each fact: load_ms, first_ms, resting_kb, peak_kb, own_ms (of processor); then
- * "warmup MS" for every run until it is warm, "sample STARTED_MS MS" for every timed run on the last sample, and
- * "reading STARTED_MS KHZ..." once a second, between two runs, for the clocks of the cores it runs on.
+ * TIMES receives, after the outputs are written, a line for each fact: load_ms, first_ms, resting_kb, peak_kb, and
+ * own_ms of processor; "warmup MS" for every run until it is warm, "sample STARTED_MS MS" for every timed run on the
+ * last sample, and "reading STARTED_MS KHZ..." once a second, between two runs, for the clocks of its cores.
  */
 #define _GNU_SOURCE
 #include <inttypes.h>
@@ -167,7 +168,7 @@ struct tensor {
 struct request {
     const char *model, *samples, *outputs, *save_optimized, *times, *profile;
     int level;
-    long repeats, threads, warmup, runs, seconds;
+    long repeats, threads, batch, warmup, runs, seconds;
     long cores[MAX_CORES];
     size_t core_count;
     struct tensor inputs[MAX_TENSORS];
@@ -279,6 +280,8 @@ static int take(struct request *request, const char *option, const char *value) 
         request->profile = value;
     } else if (strcmp(option, "--threads") == 0) {
         request->threads = number(option, value, &end);
+    } else if (strcmp(option, "--batch") == 0) {
+        request->batch = number(option, value, &end);
     } else if (strcmp(option, "--warmup") == 0) {
         request->warmup = number(option, value, &end);
     } else if (strcmp(option, "--runs") == 0) {
@@ -359,7 +362,7 @@ static struct tensor describe(const TensorInfo *info, const char *kind, const ch
     return tensor;
 }
 
-static struct tensor describe_input(const Session *session, size_t index, const char *name) {
+static struct tensor describe_input(const Session *session, size_t index, const char *name, long batch) {
     TypeInfo *type;
     const TensorInfo *info;
     expect(NOT_RUN, ort->SessionGetInputTypeInfo(session, index, &type));
@@ -372,7 +375,7 @@ static struct tensor describe_input(const Session *session, size_t index, const 
         }
     }
     if (tensor.rank > 0 && tensor.sizes[0] < 0) {
-        tensor.sizes[0] = 1;
+        tensor.sizes[0] = batch;
     }
     return tensor;
 }
@@ -415,7 +418,7 @@ static struct model load(const struct request *request) {
     for (size_t i = 0; i < model.input_count; i++) {
         char taken_text[TEXT], held_text[TEXT];
         expect(NOT_LOADED, ort->SessionGetInputName(model.session, i, allocator, &model.input_names[i]));
-        struct tensor taken = describe_input(model.session, i, model.input_names[i]);
+        struct tensor taken = describe_input(model.session, i, model.input_names[i], request->batch);
         if (!equal(&taken, &model.inputs[i])) {
             fail(BAD_INPUT, "input '%s' takes %s, each sample holds %s", model.input_names[i],
                  show(&taken, taken_text), show(&model.inputs[i], held_text));
@@ -651,7 +654,7 @@ static void run_samples(const struct model *model, const struct request *request
 int main(int count, char **arguments) {
     static struct request request; /* static: too large for a stack */
     request.level = OPTIMIZE_ALL;
-    request.repeats = request.threads = request.runs = 1;
+    request.repeats = request.threads = request.batch = request.runs = 1;
     const struct ort_api_base *base = OrtGetApiBase();
     if (count == 2 && strcmp(arguments[1], "--version") == 0) {
         puts(base->GetVersionString());
