@@ -94,7 +94,7 @@ def test_your_own_golden_file_is_judged_by_your_tolerance(tmp_path: Path) -> Non
 
 
 def test_a_provider_that_leaves_the_work_to_another_shows_no_time(network: Path, tmp_path: Path) -> None:
-    """The session of AzureExecutionProvider names it first and runs every node on the CPU: exit code 9, or a criticism."""
+    """AzureExecutionProvider comes first in its session and every node runs on the CPU: exit code 9, or a criticism."""
     words = (network, "--runs", 30, "--provider", "AzureExecutionProvider")
     require_refusal(bench(*words, folder=tmp_path), 9, "ran with CPUExecutionProvider")
     done = bench(*words, "--allow-elsewhere", folder=tmp_path)

@@ -71,9 +71,7 @@ def test_a_hot_phone_shows_no_time_but_keeps_the_samples(tmp_path: Path) -> None
         ("adb", "armv7l", 8, "its processor is 'armv7l', the program that measures is for aarch64"),
     ],
 )
-def test_a_phone_that_cannot_is_one_sentence(
-    tmp_path: Path, on: str, machine: str, code: int, sentence: str
-) -> None:
+def test_a_phone_that_cannot_is_one_sentence(tmp_path: Path, on: str, machine: str, code: int, sentence: str) -> None:
     """Another serial number, one that is an option or a command, an old processor."""
     model = bundle(tmp_path / "bundle")
     adb = write_phone(tmp_path, the_emulator(), machine=machine)

@@ -1,14 +1,13 @@
 """Stand-ins for devices that are not here, each a recording: they prove that edgekd keeps the protocol, not a latency.
 
 ``trtexec``, ``nvpmodel`` and ``jetson_clocks`` print what those of JetPack print, by public logs of a Jetson Nano
-(TensorRT 8.0.1 and 8.2.1) and of TensorRT 10.9, and by samples/common/sampleReporting.cpp of github.com/NVIDIA/TensorRT;
-their times are recorded ones. What an engine answers is real: ONNX Runtime computes it.
+(TensorRT 8.0.1 and 8.2.1) and of TensorRT 10.9, and by samples/common/sampleReporting.cpp of NVIDIA/TensorRT; their
+times are recorded ones. What an engine answers is real: ONNX Runtime computes it.
 
 ``adb`` takes the commands of Android's client (Debug Bridge 1.0.41). Its phone's properties, clocks and heat are
 recorded; what is pushed to it and started there really runs, under the ARM emulator.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -53,7 +52,7 @@ if "--onnx" in given:
     print("[11/26/2026-00:00:00] [I] Engine built in 184.708 sec.")
 if "--loadEngine" in given:
     old = int(version) < 8400
-    print("[11/26/2026-00:00:00] [I] Engine " + ("loaded in 3.86437 sec." if old else "deserialized in 0.10331 sec."))
+    print("[11/26/2026-00:00:00] [I] Engine " + ("loaded in 3.86437" if old else "deserialized in 0.10331") + " sec.")
 if "--exportOutput" in given:
     import numpy, onnxruntime
     session = onnxruntime.InferenceSession(given["--loadEngine"], providers=["CPUExecutionProvider"])
@@ -76,7 +75,7 @@ if "--exportTimes" in given:
         at += compute + 0.29
     first = 0 if int(version) < 8400 else next(i for i, r in enumerate(rows) if r["startComputeMs"] >= 500)
     json.dump(rows[first:], open(given["--exportTimes"], "w"))
-    print("[11/26/2026-00:00:00] [I] Latency: min = 89.312 ms, max = 91.492 ms, mean = 90.3919 ms, median = 90.3035 ms")
+    print("[11/26/2026-00:00:00] [I] Latency: min = 90.19 ms, max = 90.59 ms, mean = 90.39 ms, median = 90.39 ms")
 if "--exportProfile" in given:
     rows = [{{"count": 35}}, {{"name": "/conv1/Conv + /relu/Relu", "timeMs": 70.0, "averageMs": 2.0, "percentage": 20.0}},
             {{"name": "/fc/Gemm", "timeMs": 280.0, "averageMs": 8.0, "percentage": 80.0}}]
@@ -166,7 +165,7 @@ def write_phone(folder: Path, emulator: Emulator, *, thermal_status: int = 0, ma
 
 def left_on_phone(folder: Path) -> list[str]:
     """Return what lies in the phone's folder for temporary files."""
-    return sorted(os.listdir(folder / "phone/data/local/tmp"))
+    return sorted(path.name for path in (folder / "phone/data/local/tmp").iterdir())
 
 
 def _write(path: Path, text: str) -> None:
