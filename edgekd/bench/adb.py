@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -32,6 +33,10 @@ class Adb(msgspec.Struct, frozen=True, kw_only=True):
     def where(self) -> str:
         """Return the device as it was asked for."""
         return f"adb:{self.serial}" if self.serial else "adb"
+
+    def session(self) -> AbstractContextManager["Adb"]:
+        """Give the way as it is."""
+        return nullcontext(self)
 
     def command(self, words: Sequence[str]) -> list[str]:
         """Return adb with *words* quoted for the shell there."""

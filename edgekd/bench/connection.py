@@ -6,14 +6,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, Protocol
 
 import msgspec
 
-from edgekd.bench.device_errors import DeviceError, NoSpaceError, UnreachableError
+from edgekd.bench.device_errors import DeviceError, NoSpaceError, UnreachableError, not_installed, said_last
 
 LEAST_SPACE: Final = 64 * 1024
 """Bytes that an answer may take."""
@@ -69,6 +68,9 @@ class Way(Protocol):
     @property
     def where(self) -> str:
         """Return the device as it was asked for, such as ``ssh:board``."""
+
+    def session(self) -> AbstractContextManager["Way"]:
+        """Give the way to use as long as something is measured. Raises UnreachableError."""
 
     def command(self, words: Sequence[str]) -> list[str]:
         """Return what is run here so that *words* are run there, each as it is."""
@@ -170,6 +172,12 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 @contextmanager
 def opened(way: Way, *, parent: str = "") -> Iterator[Device]:
     """Give the device at the end of *way*, with a new folder in *parent* that is removed whatever happens."""
+    with way.session() as reached:
+        yield from _opened(reached, parent)
+
+
+def _opened(way: Way, parent: str) -> Iterator[Device]:
+    """Give the device at the end of a way that stays open."""
     with _full_disk(way):
         answer = done(way, way.command(("sh", "-c", _OPEN, "sh", parent)), timeout_s=_SHORT_S)
     folder = answer.decode(errors="replace").strip()
@@ -190,13 +198,10 @@ def done(way: Way, command: Sequence[str], *, timeout_s: float) -> bytes:
             command, capture_output=True, check=False, timeout=timeout_s, stdin=subprocess.DEVNULL
         )
     except subprocess.TimeoutExpired as error:
-        message = (
-            f"{way.where}: no answer within {timeout_s:g} s; ask for fewer runs, or look whether it still answers."
-        )
-        raise UnreachableError(message) from error
+        message = f"{way.where}: no answer within {timeout_s:g} s; ask for fewer runs, or see whether it is alive."
+        raise DeviceError(message) from error
     except FileNotFoundError as error:
-        message = f"{command[0]}: not installed here; {_INSTALL.get(command[0], 'install it')}."
-        raise UnreachableError(message) from error
+        raise not_installed(command[0]) from error
     if ended.returncode == 0:
         return ended.stdout
     complaint = ended.stderr.decode(errors="replace")
@@ -205,14 +210,6 @@ def done(way: Way, command: Sequence[str], *, timeout_s: float) -> bytes:
         raise UnreachableError(message)
     message = f"{way.where}: {command[0]} ended with {ended.returncode}: {said_last(complaint)}."
     raise DeviceError(message)
-
-
-def said_last(*texts: str) -> str:
-    """Return the last line of the first of *texts* that says anything, without its full stop."""
-    for text in texts:
-        if lines := [line.strip() for line in text.splitlines() if line.strip()]:
-            return lines[-1].rstrip(".")
-    return "it gave no reason"
 
 
 @contextmanager
@@ -225,12 +222,3 @@ def _full_disk(way: Way) -> Iterator[None]:
             raise
         message = f"{way.where}: its disk is full; make room there, or set TMPDIR there to another disk."
         raise NoSpaceError(message) from error
-
-
-_INSTALL: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "adb": "install Android's platform tools (Debian: apt-get install adb)",
-        "scp": "install an OpenSSH client",
-        "ssh": "install an OpenSSH client",
-    }
-)

@@ -1,6 +1,8 @@
 """Why a device could not measure: each reason with an exit code of its own, so that a script can tell them apart."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar, Final
 
 from edgekd.core.errors import EdgekdError
 
@@ -51,3 +53,25 @@ class ComparisonError(EdgekdError):
     """Two measurements cannot be compared, or what is stored is no measurement."""
 
     exit_code: ClassVar[int] = 12
+
+
+def not_installed(program: str) -> UnreachableError:
+    """Return the error for a program that is not here."""
+    return UnreachableError(f"{program}: not installed here; {_INSTALL.get(program, 'install it')}.")
+
+
+def said_last(*texts: str) -> str:
+    """Return the last line of the first of *texts* that says anything, without its full stop."""
+    for text in texts:
+        if lines := [line.strip() for line in text.splitlines() if line.strip()]:
+            return lines[-1].rstrip(".")
+    return "it gave no reason"
+
+
+_INSTALL: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "adb": "install Android's platform tools (Debian: apt-get install adb)",
+        "scp": "install an OpenSSH client",
+        "ssh": "install an OpenSSH client",
+    }
+)

@@ -1,6 +1,7 @@
 """The machine that edgekd runs on, reached as a device is, so that all are measured alike."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,10 @@ class Here(msgspec.Struct, frozen=True, kw_only=True):
     def where(self) -> str:
         """Return its name."""
         return "local"
+
+    def session(self) -> AbstractContextManager["Here"]:
+        """Give the way as it is."""
+        return nullcontext(self)
 
     def command(self, words: Sequence[str]) -> list[str]:
         """Return *words*."""

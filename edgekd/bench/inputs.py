@@ -1,5 +1,6 @@
 """What a model takes, read from its file, and arrays of that form: golden ones or random numbers."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ from onnx import helper
 from edgekd.bench.raw_tensors import AnyArrays
 from edgekd.core.errors import ConfigError
 
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _QDQ: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
@@ -52,6 +54,20 @@ def form_of(path: Path) -> Form:
         precision="int8" if is_integer else "fp16" if is_half else "fp32",
         external=tuple(sorted({entry.value for entry in entries if entry.key == "location"})),
     )
+
+
+def parts_of(path: Path) -> dict[str, Path]:
+    """Return what has to be sent for the model *path*: itself as ``model.onnx``, and the files that hold its tensors.
+
+    Raises ConfigError for one that is missing, or whose name is more than a plain one.
+    """
+    parts = {"model.onnx": path}
+    for name in form_of(path).external:
+        if not _PLAIN_NAME.fullmatch(name) or not (path.parent / name).is_file():
+            message = f"{path}: its tensors lie in {name!r}, which is no plain name of a file beside it."
+            raise ConfigError(message)
+        parts[name] = path.parent / name
+    return parts
 
 
 def shapes_of(form: Form, batch: int, *, path: Path) -> dict[str, tuple[int, ...]]:

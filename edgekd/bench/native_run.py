@@ -14,7 +14,7 @@ import msgspec
 from edgekd.bench.connection import Device
 from edgekd.bench.device_errors import DeviceError, NoRuntimeError
 from edgekd.bench.emulator import Emulator
-from edgekd.bench.inputs import form_of, golden_samples, largest_difference, random_sample
+from edgekd.bench.inputs import form_of, golden_samples, largest_difference, parts_of, random_sample
 from edgekd.bench.measurement import Golden, Node, Reading, Run
 from edgekd.bench.phone import read_phone
 from edgekd.bench.raw_tensors import AnyArrays, RawTensor, parse_description, read_outputs, write_samples
@@ -86,8 +86,9 @@ def _send_all(device: Device, model: Path, samples: Sequence[AnyArrays], emulato
     with tempfile.TemporaryDirectory(prefix="edgekd-bench-") as name:
         raw = Path(name) / "samples"
         kinds = write_samples(samples, raw)
-        device.require_space(sum(path.stat().st_size for path in (*programs, model, raw)))
-        device.send({path.name: path for path in programs} | {"model.onnx": model, "samples": raw})
+        files = {path.name: path for path in programs} | parts_of(model) | {"samples": raw}
+        device.require_space(sum(path.stat().st_size for path in files.values()))
+        device.send(files)
     device.run(("chmod", "755", device.path("run_model"), device.path(LIBRARIES[0])))
     return kinds
 

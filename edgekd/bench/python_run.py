@@ -9,6 +9,7 @@ import msgspec
 from edgekd.bench.connection import Device
 from edgekd.bench.device_errors import DeviceError, NoRuntimeError, NoSpaceError
 from edgekd.bench.here import Here
+from edgekd.bench.inputs import parts_of
 from edgekd.bench.measurement import Machine, Run
 from edgekd.bench.request import Request
 from edgekd.core.errors import ConfigError, EdgekdError
@@ -23,7 +24,7 @@ def run_python(device: Device, model: Path, golden: Path | None, request: Reques
     is_here = isinstance(device.way, Here)
     files = {"runner.py": RUNNER}
     if not is_here:  # here it stays where it is, with what lies beside it
-        files["model.onnx"] = model
+        files |= parts_of(model)
     if golden is not None:
         files["golden.npz"] = golden
     device.require_space(sum(path.stat().st_size for path in files.values()))

@@ -137,7 +137,7 @@ def timed(run, request):
         starts.append(clock())
         run()
         ends.append(clock())
-    samples = [1e3 * (end - start) for start, end in zip(starts, ends)]
+    samples = [1e3 * (end - start) for start, end in zip(starts, ends)]  # noqa: B905 - Python 3.6
     return samples, [round(1e3 * (start - began), 3) for start in starts], readings
 
 

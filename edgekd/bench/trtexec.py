@@ -11,7 +11,7 @@ import numpy as np
 
 from edgekd.bench.connection import Device
 from edgekd.bench.device_errors import DeviceError, NoRuntimeError
-from edgekd.bench.inputs import Form, form_of, golden_samples, largest_difference, shapes_of
+from edgekd.bench.inputs import Form, form_of, golden_samples, largest_difference, parts_of, shapes_of
 from edgekd.bench.measurement import Golden, Node, Run
 from edgekd.bench.python_run import RUNNER, read_machine
 from edgekd.bench.request import TENSORRT, Request
@@ -65,8 +65,9 @@ def run_trtexec(device: Device, model: Path, golden: Path | None, request: Reque
     form = form_of(model)
     shapes = shapes_of(form, request.batch, path=model)
     shape = _shape_option(form, shapes, model)
-    device.require_space(3 * model.stat().st_size)
-    device.send({"model.onnx": model, "runner.py": RUNNER})
+    files = parts_of(model) | {"runner.py": RUNNER}
+    device.require_space(3 * sum(path.stat().st_size for path in files.values()))
+    device.send(files)
     flags = (*request.flags, options.workspace.format(WORKSPACE_MIB), *shape)
     device.run_long(
         (program, "--onnx=model.onnx", "--saveEngine=model.plan", *flags, options.build_only),

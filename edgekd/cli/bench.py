@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,6 +77,9 @@ def command(  # noqa: PLR0913 - one for each option
     """
     facts = None if target is None else load_target(target)
     if on.partition(":")[0] == "emulator":
+        timing = {"--threads": threads, "--runs": runs, "--sustained": sustained, "--profile": profile}
+        stored_ones = {"--history": history, "--compare": compare, "--pytest-benchmark": pytest_benchmark}
+        _require_none(timing | stored_ones | {"--csv": as_csv, "--batch": batch != "1", "--provider": provider})
         _emulate(model, facts, on.partition(":")[2], _golden(model, golden, tolerance), as_json=as_json)
         return
     import_module("edgekd.bench.places").place_of(on)  # before anything else is looked at
@@ -148,6 +151,14 @@ def _emulate(model: Path, target: Target | None, core: str, golden: "GoldenFile 
     found = emulated.emulate(model, name, emulators.find_emulator(emulators.emulator_folder(os.environ)), golden)
     telling = import_module("edgekd.bench.telling")
     typer.echo(_formatted(found) if as_json else "\n".join(telling.told_emulation(found)))
+
+
+def _require_none(options: Mapping[str, object]) -> None:
+    """Raise ConfigError for the first option that is given: an emulator has no use for it."""
+    for name, given in options.items():
+        if given:
+            message = f"{name}: an emulator counts the instructions of one inference in one thread; leave it away."
+            raise ConfigError(message)
 
 
 def _golden(model: Path, asked: str, tolerance: float) -> "GoldenFile | None":

@@ -218,6 +218,7 @@ def test_a_target_that_this_machine_is_not_is_said(network: Path, tmp_path: Path
         (("net.onnx", "--target", "raspbery-pi-5"), 2, "raspberry-pi-5"),
         (("net.onnx", "--batch", "4"), 2, "input 'input' is fixed at a batch of 1, asked was 4"),
         (("net.onnx", "--batch", "1,x"), 2, "--batch: '1,x' given"),
+        (("net.onnx", "--on", "emulator", "--sustained", "1"), 2, "--sustained: an emulator counts"),
         (("net.onnx", "--cores", "99"), 2, "the system gives"),
         (("net.onnx", "--cores", "fast"), 2, "--cores: 'fast' given"),
         (("net.onnx", "--golden", "none.npz"), 2, "--golden: 'none.npz' is no file"),

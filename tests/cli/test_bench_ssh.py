@@ -8,10 +8,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import msgspec
+import onnx
 import pytest
 from benching import bench, require_refusal
 from bundled import ROWS, bundle, small_network
@@ -46,6 +47,19 @@ def test_a_device_measures_answers_and_keeps_nothing(device: Board, tmp_path: Pa
     assert found["where"] == f"ssh:{HOST}"
     assert len(found["run"]["samples_ms"]) == 40
     assert found["run"]["golden"]["samples"] == ROWS
+
+
+def test_tensors_in_files_of_their_own_travel_along(device: Board, tmp_path: Path) -> None:
+    """A model whose weights lie beside it runs there; one whose file is missing is bad input."""
+    model = onnx.load(small_network(tmp_path / "small.onnx"))
+    split = tmp_path / "split.onnx"
+    onnx.save(model, split, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    words = (split, *DEVICE, "--runs", 20)
+    ended = bench(*words, folder=tmp_path, path=device.bin)
+    assert ended.returncode == 0, ended.stderr
+    (tmp_path / "weights.bin").unlink()
+    require_refusal(bench(*words, folder=tmp_path, path=device.bin), 2, "its tensors lie in 'weights.bin', which is no")
+    assert device.left() == []
 
 
 def test_the_cores_of_the_target_are_used_there(device: Board, tmp_path: Path) -> None:
@@ -284,6 +298,10 @@ class _WayThrough(msgspec.Struct, frozen=True, kw_only=True):
     def where(self) -> str:
         """Return the device as it was asked for."""
         return self.ssh.where
+
+    def session(self) -> AbstractContextManager["_WayThrough"]:
+        """Give the way as it is."""
+        return nullcontext(self)
 
     def command(self, words: Sequence[str]) -> list[str]:
         """Return the board's ssh with *words*."""

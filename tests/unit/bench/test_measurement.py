@@ -36,8 +36,8 @@ def measured(samples: list[float], **after: object) -> Measurement:
         cores=(3,),
     )
     return Measurement(
-        format=FORMAT, date="2026-11-24", model="net.onnx", model_sha256="0" * 64, size_bytes=1, target=None, where="local",
-        threads=1, batch=1, run=run,
+        format=FORMAT, date="2026-11-24", model="net.onnx", model_sha256="0" * 64, size_bytes=1, target=None,
+        where="local", threads=1, batch=1, run=run,
     )  # fmt: skip
 
 

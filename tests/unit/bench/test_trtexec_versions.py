@@ -1,5 +1,7 @@
 """Laws of trtexec's versions: by their own banners, and by what is known of each."""
 
+from itertools import pairwise
+
 import pytest
 
 from edgekd.bench.device_errors import NoRuntimeError
@@ -25,7 +27,7 @@ def test_the_banner_tells_the_version(banner: str, version: tuple[int, int, int]
 
 def test_generations_do_not_overlap() -> None:
     """Each version has one set of options at most."""
-    for before, after in zip(GENERATIONS, GENERATIONS[1:], strict=False):
+    for before, after in pairwise(GENERATIONS):
         assert before.first < before.until <= after.first
 
 
