@@ -99,7 +99,10 @@ def compared(name: str, path: Path, program: Path | None, folder: Path) -> tuple
     request = {"runs": runs, "seconds": 0}
     pairs = []
     for number in range(ROUNDS):
-        loops = {"bare": lambda: bare_samples(run, runs), "runner": lambda: runner.timed(run, request)[0]}
+        loops: dict[str, Callable[[], list[float]]] = {
+            "bare": lambda: bare_samples(run, runs),
+            "runner": lambda: runner.timed(run, request)[0],
+        }
         medians = {name: float(np.median(loops[name]())) for name in sorted(loops, reverse=number % 2 == 1)}
         pairs.append((medians["runner"], medians["bare"]))
     ratio = float(np.median([harness / plain for harness, plain in pairs]))

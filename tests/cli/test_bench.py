@@ -109,6 +109,7 @@ def test_a_provider_that_is_not_there_shows_no_time(network: Path, tmp_path: Pat
     require_refusal(done, 9, "ran with CPUExecutionProvider, asked was XnnpackExecutionProvider")
 
 
+@pytest.mark.slow  # three seconds of a run
 def test_a_long_run_reads_the_clocks_once_a_second_and_shows_its_drift(network: Path, tmp_path: Path) -> None:
     """Three seconds have two readings between inferences, and a median of their only minute."""
     done = bench(network, "--sustained", 0.05, "--json", folder=tmp_path)

@@ -25,6 +25,7 @@ def device(tmp_path: Path) -> Iterator[Board]:
         yield reached
 
 
+@pytest.mark.slow  # a dozen commands over ssh
 @pytest.mark.parametrize(
     ("version", "written", "build", "load_ms"),
     [
@@ -65,6 +66,7 @@ def test_trtexec_is_told_what_its_version_understands(
     assert device.left() == []
 
 
+@pytest.mark.slow
 def test_the_target_gives_the_flags_of_the_files_precision(device: Board, tmp_path: Path) -> None:
     """A file in FP16 is built with --fp16 on the Jetson Nano; the flags are in the result and its fingerprint."""
     log = write_jetson(device.programs, "8201")
@@ -100,6 +102,7 @@ def test_no_trtexec_is_refused(device: Board, tmp_path: Path) -> None:
     require_refusal(done, 8, "no trtexec there")
 
 
+@pytest.mark.slow
 def test_an_engine_that_cannot_be_built_is_refused_in_trtexecs_words(device: Board, tmp_path: Path) -> None:
     """The last line of its error stream, and exit code 5."""
     write_jetson(device.programs, "8201")

@@ -49,6 +49,7 @@ def test_a_device_measures_answers_and_keeps_nothing(device: Board, tmp_path: Pa
     assert found["run"]["golden"]["samples"] == ROWS
 
 
+@pytest.mark.slow
 def test_tensors_in_files_of_their_own_travel_along(device: Board, tmp_path: Path) -> None:
     """A model whose weights lie beside it runs there; one whose file is missing is bad input."""
     model = onnx.load(small_network(tmp_path / "small.onnx"))
@@ -62,6 +63,7 @@ def test_tensors_in_files_of_their_own_travel_along(device: Board, tmp_path: Pat
     assert device.left() == []
 
 
+@pytest.mark.slow
 def test_the_cores_of_the_target_are_used_there(device: Board, tmp_path: Path) -> None:
     """The first of its cluster; what the target wants prepared by hand is shown, not run."""
     model = small_network(tmp_path / "net.onnx")
@@ -139,6 +141,7 @@ def test_a_host_that_takes_the_connection_and_says_nothing_is_one_sentence(tmp_p
     require_refusal(ended, 6, "timed out")
 
 
+@pytest.mark.slow  # six seconds of a run
 def test_a_lost_connection_is_taken_up_again(device: Board, tmp_path: Path) -> None:
     """Every connection ends in the middle of the run; the run goes on there, and its samples come back."""
     model = small_network(tmp_path / "net.onnx")
@@ -209,12 +212,13 @@ def test_a_full_disk_there_is_one_sentence(
     require_refusal(ended, 7, sentence)
 
 
+@pytest.mark.slow  # two measurements each
 @pytest.mark.parametrize(
     ("before", "after", "sentence"),
     [
         ("0x0", "0x50005", "the board reports throttling or too low a voltage (0x50005)"),
-        pytest.param("0x4", "0x4", "(0x4)", marks=pytest.mark.slow),
-        pytest.param("0x50000", "0xd0000", "(0xd0000)", marks=pytest.mark.slow),
+        ("0x4", "0x4", "(0x4)"),
+        ("0x50000", "0xd0000", "(0xd0000)"),
     ],
 )
 def test_a_board_that_throttles_shows_no_time_and_keeps_the_samples(
@@ -259,6 +263,7 @@ def test_no_word_reaches_the_shell_there(device: Board, word: str) -> None:
     assert not (Path.home() / "stolen").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["-rf $(touch stolen)", "a'b\"c;touch stolen\n*", "host:path"])
 def test_a_model_and_a_python_of_any_name_are_measured(device: Board, tmp_path: Path, name: str) -> None:
     """Neither name becomes an option, a command, a pattern or another host."""

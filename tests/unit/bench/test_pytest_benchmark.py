@@ -1,8 +1,8 @@
 """Laws of the file for pytest-benchmark.
 
 The form was checked with pytest-benchmark 5.3.1 itself, in an environment of its own: ``pytest-benchmark compare`` of
-two such files prints both, and ``pytest_benchmark.stats.Stats``, given the same 6,124 times, has the same values in every
-field but the quartiles, of which it computes another of the usual kinds (here 169.9380 and 169.9385 us).
+two such files prints both, and ``pytest_benchmark.stats.Stats``, given the same 6,124 times, has the same values in
+every field but the quartiles, of which it computes another of the usual kinds (here 169.9380 and 169.9385 us).
 """
 
 import json
