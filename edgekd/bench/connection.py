@@ -20,7 +20,7 @@ LEAST_SPACE: Final = 64 * 1024
 _RETRIES_S: Final = (1.0, 2.0, 4.0, 8.0)
 _SHORT_S: Final = 60.0
 _SENDING_S: Final = 600.0
-_FOLDER: Final = re.compile(r"/[A-Za-z0-9_./-]+")
+_FOLDER: Final = re.compile(r"/[^\n]+")
 
 _OPEN: Final = """
 parent=${1:-${TMPDIR:-/tmp}}
@@ -34,14 +34,13 @@ mktemp -d "$parent/edgekd-bench.XXXXXX"
 
 _CLOSE: Final = 'kill "$(cat "$1/pid" 2>/dev/null)" 2>/dev/null; rm -rf -- "$1"'
 
-_COLLECT: Final = """
-cat code && cat out && cat err >&2
-"""
+_COLLECT: Final = "cat code && cat out"
 _START: Final = (
     """
 trap '' HUP
 cd "$1" || exit
 shift
+rm -f code
 "$@" >out 2>err </dev/null &
 echo $! >pid
 wait $!

@@ -26,6 +26,7 @@ LIBRARIES: Final = (
     *("ld-linux-aarch64.so.1", "libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0"),
     *("librt.so.1", "libstdc++.so.6"),
 )
+_PROGRAM: Final = "run_model"
 _LOADER: Final = ("./ld-linux-aarch64.so.1", "--library-path", ".")
 
 
@@ -34,6 +35,9 @@ def run_native(device: Device, model: Path, golden: Path | None, request: Reques
 
     Raises ConfigError for what it cannot do, NoRuntimeError on another processor, DeviceError where it fails there.
     """
+    if b"--times" not in (emulator.folder / _PROGRAM).read_bytes():
+        message = f"{emulator.folder}: of an older edgekd, whose program cannot time; run tools/arm-emulation/setup again."
+        raise ConfigError(message)
     if request.provider != CPU:
         message = f"{device.way.where}: {request.provider} asked, but what runs on a phone has {CPU} only."
         raise ConfigError(message)
@@ -53,7 +57,7 @@ def run_native(device: Device, model: Path, golden: Path | None, request: Reques
     words = _words(kinds, request, cores)
     timing = ("--times", "times", "--warmup", str(request.warmup_runs), "--runs", str(request.runs))
     seconds = ("--seconds", str(round(request.seconds)))
-    described = device.run_long((*_LOADER, "./run_model", *words, *timing, *seconds), timeout_s=request.timeout_s)
+    described = device.run_long((*_LOADER, f"./{_PROGRAM}", *words, *timing, *seconds), timeout_s=request.timeout_s)
     times = _Times.read(device.fetch("times").decode(), device.way.where)
     after, _ = read_phone(device)
     answers = _answers(device, described, len(samples))
@@ -82,14 +86,14 @@ def run_native(device: Device, model: Path, golden: Path | None, request: Reques
 def _send_all(device: Device, model: Path, samples: Sequence[AnyArrays], emulator: Emulator) -> tuple[RawTensor, ...]:
     """Send the program with its libraries, the model and the samples; return what each input is."""
     libraries = [emulator.folder / "root" / "lib" / name for name in LIBRARIES]
-    programs = [emulator.folder / "run_model", emulator.folder / "libonnxruntime.so.1", *libraries]
+    programs = [emulator.folder / _PROGRAM, emulator.folder / "libonnxruntime.so.1", *libraries]
     with tempfile.TemporaryDirectory(prefix="edgekd-bench-") as name:
         raw = Path(name) / "samples"
         kinds = write_samples(samples, raw)
         files = {path.name: path for path in programs} | parts_of(model) | {"samples": raw}
         device.require_space(sum(path.stat().st_size for path in files.values()))
         device.send(files)
-    device.run(("chmod", "755", device.path("run_model"), device.path(LIBRARIES[0])))
+    device.run(("chmod", "755", device.path(_PROGRAM), device.path(LIBRARIES[0])))
     return kinds
 
 
@@ -121,7 +125,7 @@ def _profile(device: Device, words: Sequence[str], request: Request, samples: in
     """Return the profile of a process of its own, over all samples."""
     runs = max(1, min(PROFILED_RUNS, request.runs) // samples)
     device.run_long(
-        (*_LOADER, "./run_model", *words, "--profile", "profile", "--repeats", str(runs)), timeout_s=request.timeout_s
+        (*_LOADER, f"./{_PROGRAM}", *words, "--profile", "profile", "--repeats", str(runs)), timeout_s=request.timeout_s
     )
     trace = device.run(("sh", "-c", 'cat "$1"/profile*.json', "sh", device.folder))
     with tempfile.TemporaryDirectory(prefix="edgekd-bench-") as name:

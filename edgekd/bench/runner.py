@@ -149,14 +149,22 @@ def stay_on(request):
     if not hasattr(os, "sched_setaffinity") or request["cores"] == []:
         return None
     allowed = sorted(os.sched_getaffinity(0))
-    ranked = sorted(allowed, key=lambda core: (-speed(core), sibling_rank(core), -core))
-    chosen = sorted(request["cores"] or ranked[: request["threads"]])
+    chosen = sorted(request["cores"] or fastest([(speed(c), sibling_rank(c), c) for c in allowed], request["threads"]))
     try:
         os.sched_setaffinity(0, chosen)
     except OSError:
         message = "cores {}: the system gives {} only".format(chosen, allowed)
         raise InputError(message) from None
     return chosen
+
+
+def fastest(cores, count):
+    """Return the numbers of *count* of the *cores*, each (speed, rank among its siblings, number).
+
+    The faster come first, then those that share their core with none of the chosen, then the later ones: the first
+    serves most of the system's interrupts.
+    """
+    return [number for _, _, number in sorted(cores, key=lambda core: (-core[0], core[1], -core[2]))[:count]]
 
 
 def speed(core):

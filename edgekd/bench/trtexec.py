@@ -55,11 +55,9 @@ def run_trtexec(device: Device, model: Path, golden: Path | None, request: Reque
     where = device.way.where
     program = device.run(("sh", "-c", _FIND)).decode(errors="replace").strip()
     if not program:
-        message = (
-            f"{where}: no trtexec there, neither on its PATH nor in /usr/src/tensorrt/bin; install TensorRT there."
-        )
+        message = f"{where}: no trtexec there, on its PATH or in /usr/src/tensorrt/bin; install TensorRT there."
         raise NoRuntimeError(message)
-    about = device.run((program, "--help")).decode(errors="replace")
+    about = device.run(("sh", "-c", '"$1" --help 2>&1; true', "sh", program)).decode(errors="replace")
     version = version_of(about, where)
     options = options_of(version, about, where)
     form = form_of(model)

@@ -167,6 +167,18 @@ def test_a_malformed_history_is_named_and_kept_and_nothing_measured(
     assert [path.read_text() for path in folder.iterdir()] == [text]
 
 
+def test_a_temporary_folder_of_any_name_will_do(
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One with a blank, a quote and a command in its name; nothing stays in it."""
+    folder = tmp_path / "a 'b $(touch stolen)"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    assert bench(network, "--runs", 20, folder=tmp_path).returncode == 0
+    assert list(folder.iterdir()) == []
+    assert not Path("stolen").exists()
+
+
 def test_a_profile_gives_each_operators_part_of_an_inference(network: Path, tmp_path: Path) -> None:
     """Two convolutions in an inference; nothing is left beside the file."""
     before = sorted(tmp_path.iterdir())
