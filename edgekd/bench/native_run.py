@@ -36,7 +36,9 @@ def run_native(device: Device, model: Path, golden: Path | None, request: Reques
     Raises ConfigError for what it cannot do, NoRuntimeError on another processor, DeviceError where it fails there.
     """
     if b"--times" not in (emulator.folder / _PROGRAM).read_bytes():
-        message = f"{emulator.folder}: of an older edgekd, whose program cannot time; run tools/arm-emulation/setup again."
+        message = (
+            f"{emulator.folder}: of an older edgekd, whose program cannot time; run tools/arm-emulation/setup again."
+        )
         raise ConfigError(message)
     if request.provider != CPU:
         message = f"{device.way.where}: {request.provider} asked, but what runs on a phone has {CPU} only."

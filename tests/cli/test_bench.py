@@ -167,9 +167,7 @@ def test_a_malformed_history_is_named_and_kept_and_nothing_measured(
     assert [path.read_text() for path in folder.iterdir()] == [text]
 
 
-def test_a_temporary_folder_of_any_name_will_do(
-    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_temporary_folder_of_any_name_will_do(network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One with a blank, a quote and a command in its name; nothing stays in it."""
     folder = tmp_path / "a 'b $(touch stolen)"
     folder.mkdir()

@@ -18,9 +18,7 @@ runner: Any = import_module("edgekd.bench.runner")  # it has no types: it runs o
         ([(0, 0, 0)], 4, {0}),  # fewer than asked for
     ],
 )
-def test_the_fastest_cores_are_taken_each_once(
-    cores: list[tuple[int, int, int]], count: int, chosen: set[int]
-) -> None:
+def test_the_fastest_cores_are_taken_each_once(cores: list[tuple[int, int, int]], count: int, chosen: set[int]) -> None:
     """Speed first, then cores that are shared with nobody, then the later numbers."""
     assert set(runner.fastest(cores, count)) == chosen
 
