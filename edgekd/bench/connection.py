@@ -39,6 +39,7 @@ _START: Final = (
     """
 trap '' HUP
 cd "$1" || exit
+export TMPDIR="$1" ORT_DISABLE_TELEMETRY=1
 shift
 rm -f code
 "$@" >out 2>err </dev/null &
@@ -50,7 +51,9 @@ rm -f pid
 """
     + _COLLECT
 )
-"""Run the words with their output in files, so that they go on when the connection is lost."""
+"""Run the words with their output in files, so that they go on when the connection is lost.
+
+What they write into their folder for temporary files goes with ours: ONNX Runtime 1.32 leaves a file of its telemetry."""
 
 _RESUME: Final = (
     """

@@ -29,8 +29,8 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     server: int
 
     def left(self) -> list[Path]:
-        """Return the folders of edgekd that are there."""
-        return list(self.temporary.glob("edgekd-*"))
+        """Return all that is in its folder for temporary files."""
+        return list(self.temporary.iterdir())
 
     def drop_connections(self) -> None:
         """End every connection there is, as a network that fails does; what runs there is not told."""
