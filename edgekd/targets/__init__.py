@@ -29,7 +29,7 @@ from edgekd.targets.facts import (
     Verdict,
     VerdictName,
 )
-from edgekd.targets.loading import load_target, target_file, target_names
+from edgekd.targets.loading import load_target, target_file, target_names, target_path
 from edgekd.targets.starting import new_target, target_schema
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "shipped_precision",
     "target_file",
     "target_names",
+    "target_path",
     "target_schema",
     "time_command",
     "why_refused",

@@ -9,7 +9,7 @@ import msgspec
 from edgekd.core.disk import disk_errors, write_atomically
 from edgekd.core.errors import ConfigError
 from edgekd.targets.facts import Target
-from edgekd.targets.loading import target_file
+from edgekd.targets.loading import load_target, target_path
 
 _NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _NAME_LINE: Final = re.compile(r'^name = "[^"]*"$', re.MULTILINE)
@@ -24,16 +24,17 @@ def target_schema() -> dict[str, Any]:
 
 
 def new_target(name: str, source: str, folder: Path) -> Path:
-    """Write ``<name>.toml`` to *folder*, a copy of the bundled target *source* under the new name, and return its path.
+    """Write ``<name>.toml`` to *folder*, a copy of the target *source* under the new name, and return its path.
 
-    Raises ConfigError for a name that is none, an unknown source, and a file that is there already.
+    Raises ConfigError for a name that is none, a source that is unknown or no good, and a file that is there already.
     """
     if not _NAME.fullmatch(name):
         message = (
             f"targets new: {name!r} given; expected lower-case letters, digits and single hyphens, as in my-board."
         )
         raise ConfigError(message)
-    text = target_file(source).read_text(encoding="utf-8")
+    load_target(source)
+    text = target_path(source).read_text(encoding="utf-8")
     path = folder / f"{name}.toml"
     if path.exists():
         message = f"{path}: exists already; choose another name, or remove it."
