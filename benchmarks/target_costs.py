@@ -41,14 +41,13 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rated(msgspec.Struct, frozen=True, kw_only=True):
-    """The row that a GPU target's rate is taken from; *activation_bytes* are those of one number."""
+    """The row that a GPU target's rate is taken from, by a part of its *source*, and whose count of MACs."""
 
     device_key: str
     precision: str
-    model: str
     source: str
-    macs: str
-    activation_bytes: int
+    model: str = "resnet50"
+    macs: str = "pytorch-image-models"
 
 
 CPU: Final[Mapping[str, Fitted]] = MappingProxyType(
@@ -66,67 +65,33 @@ CPU: Final[Mapping[str, Fitted]] = MappingProxyType(
     }
 )
 
-_TIMM: Final = "pytorch-image-models"
+_MLPERF: Final = "inference_results_v{}/NVIDIA/results/{}/"
 GPU: Final[Mapping[str, Rated]] = MappingProxyType(
     {
-        "jetson-nano": Rated(
-            device_key="jetson_nano",
-            precision="fp16",
-            model="resnet50",
-            source="benchmarks/JETSON_NANO.md",
-            macs=_TIMM,
-            activation_bytes=2,
-        ),
-        "jetson-tx2": Rated(
-            device_key="jetson_tx2",
-            precision="fp16",
-            model="resnet50",
-            source="tf_to_trt_image_classification",
-            macs=_TIMM,
-            activation_bytes=2,
-        ),
+        "jetson-nano": Rated(device_key="jetson_nano", precision="fp16", source="benchmarks/JETSON_NANO.md"),
+        "jetson-tx2": Rated(device_key="jetson_tx2", precision="fp16", source="tf_to_trt_image_classification"),
         "jetson-xavier-nx": Rated(
-            device_key="jetson_xavier_nx",
-            precision="int8",
-            model="resnet50",
-            source="inference_results_v1.1 closed/NVIDIA/results/Xavier_NX_TRT/",
-            macs=_TIMM,
-            activation_bytes=1,
+            device_key="jetson_xavier_nx", precision="int8", source=_MLPERF.format("1.1 closed", "Xavier_NX_TRT")
         ),
         "jetson-agx-xavier": Rated(
-            device_key="jetson_agx_xavier",
-            precision="int8",
-            model="resnet50",
-            source="inference_results_v1.1 closed/NVIDIA/results/AGX_Xavier_TRT/",
-            macs=_TIMM,
-            activation_bytes=1,
+            device_key="jetson_agx_xavier", precision="int8", source=_MLPERF.format("1.1 closed", "AGX_Xavier_TRT")
         ),
         "jetson-orin-nano": Rated(
             device_key="jetson_orin_nano_super",
             precision="int8",
-            model="yolo11n",
             source="docs/en/guides/nvidia-jetson.md",
+            model="yolo11n",
             macs="docs/en/models/yolo11.md",
-            activation_bytes=1,
         ),
         "jetson-orin-nx": Rated(
-            device_key="jetson_orin_nx",
-            precision="int8",
-            model="resnet50",
-            source="inference_results_v3.0 closed/NVIDIA/results/Orin_NX_TRT/",
-            macs=_TIMM,
-            activation_bytes=1,
+            device_key="jetson_orin_nx", precision="int8", source=_MLPERF.format("3.0 closed", "Orin_NX_TRT")
         ),
         "jetson-agx-orin": Rated(
-            device_key="jetson_agx_orin",
-            precision="int8",
-            model="resnet50",
-            source="inference_results_v3.0 closed/NVIDIA/results/Orin_TRT/",
-            macs=_TIMM,
-            activation_bytes=1,
+            device_key="jetson_agx_orin", precision="int8", source=_MLPERF.format("3.0 closed", "Orin_TRT")
         ),
     }
 )
+_BYTES: Final[Mapping[str, int]] = MappingProxyType({"fp16": 2, "int8": 1})
 
 
 def main() -> None:
@@ -179,7 +144,7 @@ def _rated(points: Iterable[Row], models: Iterable[Row], name: str, asked: Rated
         if (model["model"], model["input_size"]) == (asked.model, row["input_size"]) and asked.macs in model["source"]
     )
     target = load_target(name)
-    written_and_read_ns = 2 * asked.activation_bytes / target.device.memory_bandwidth_gb_per_s
+    written_and_read_ns = 2 * _BYTES[asked.precision] / target.device.memory_bandwidth_gb_per_s
     rate = float(network["macs_M"]) / float(row["latency_ms"])
     return {
         "cost": _cost(rate, written_and_read_ns, target.cost.layer_overhead_us),

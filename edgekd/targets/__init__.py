@@ -27,7 +27,6 @@ from edgekd.targets.facts import (
     Target,
     ThrottleCheck,
     Verdict,
-    VerdictName,
 )
 from edgekd.targets.loading import load_target, target_file, target_names, target_path
 from edgekd.targets.starting import new_target, target_schema
@@ -50,7 +49,6 @@ __all__ = [
     "Target",
     "ThrottleCheck",
     "Verdict",
-    "VerdictName",
     "build_command",
     "cpu_mask",
     "cpu_numbers",

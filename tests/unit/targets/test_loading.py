@@ -88,6 +88,13 @@ def test_a_missing_file_is_named() -> None:
         ({"name": "My Board"}, "name: 'My Board' given; "),
         ({"device.soc": None}, "device.soc: missing; expected a string that is not empty."),
         ({"sources": []}, "device.soc: has no source"),
+        ({"device.clusters.Big": {}}, "device.clusters: the name 'Big' given; expected a string that matches"),
+        ({"device.power_modes": {"": "none"}}, "device.power_modes: the name '' given; expected a string that is not"),
+        (
+            {"device.clusters.all.cpus": "0..3"},
+            "device.clusters.all.cpus: '0..3' given; expected a string that matches",
+        ),
+        ({"device.clusters": {}}, "device.clusters: a table given; expected a table with at least one entry."),
     ],
 )
 def test_a_wrong_field_is_named(edited: Edit, changes: Mapping[str, object], words: str) -> None:

@@ -56,6 +56,24 @@ def test_a_target_of_ones_own_is_a_start_too(tmp_path: Path) -> None:
     assert (second.name, second.title) == ("other-board", "other-board, started from " + load_target(str(first)).title)
 
 
+@pytest.mark.parametrize("line", ["name = 'rk3588'", 'name="rk3588"'])
+def test_a_start_may_be_written_in_other_words(line: str, tmp_path: Path) -> None:
+    """TOML has two kinds of quotes and any spaces; the runtime, which has a name too, keeps its own."""
+    (tmp_path / "base.toml").write_text(target_file("rk3588").read_text().replace('name = "rk3588"', line))
+    made = load_target(str(new_target("my-board", str(tmp_path / "base.toml"), tmp_path)))
+    assert (made.name, made.runtime.name) == ("my-board", "onnxruntime")
+
+
+def test_a_start_whose_title_spans_lines_is_refused(tmp_path: Path) -> None:
+    """Nothing is written that would not load."""
+    text = target_file("rk3588").read_text()
+    title = load_target("rk3588").title
+    (tmp_path / "base.toml").write_text(text.replace(f'"{title}"', f'"""\n{title}"""'))
+    with pytest.raises(ConfigError, match=r'expected a line title = "\.\.\."'):
+        new_target("my-board", str(tmp_path / "base.toml"), tmp_path)
+    assert not (tmp_path / "my-board.toml").exists()
+
+
 def test_a_start_that_is_no_good_is_refused(tmp_path: Path) -> None:
     """A copy of a broken file would only move the mistake."""
     broken = tmp_path / "broken.toml"

@@ -6,7 +6,7 @@ import pytest
 
 from edgekd.targets import load_target
 
-# Printed by a Jetson Orin Nano behind jetson_clocks (github.com/rbonghi/jetson_stats lists the same form).
+# In the form of jetson_clocks --show (github.com/rbonghi/jetson_stats jtop/core/jetson_clocks.py).
 LOCKED = """SOC family:tegra194  Machine:Jetson
 Online CPUs: 0-5
 cpu0: Online=1 Governor=schedutil MinFreq=1420800 MaxFreq=1420800 CurrentFreq=1420800 IdleStates: C1=0 c6=0
