@@ -137,7 +137,8 @@ def test_integer_arithmetic_that_leaves_the_network_is_refused(tmp_path: Path, f
 
 def neighbours(levels: AnyArray) -> AnyArray:
     """Return an integer beside each of *levels*, nearer to zero where there is one."""
-    return levels + np.where(levels > 0, -1, 1).astype(levels.dtype)
+    beside: AnyArray = levels + np.where(levels > 0, -1, 1).astype(levels.dtype)
+    return beside
 
 
 def test_unsigned_levels_are_signed_ones_shifted() -> None:
