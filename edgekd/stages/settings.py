@@ -209,7 +209,7 @@ class Quantize(Recovery, Settings, frozen=True, kw_only=True, forbid_unknown_fie
 class Export(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Write the files in the forms the runtime takes. *precision* is that of ``model.onnx``."""
 
-    stage: ClassVar[Declaration] = Declaration(name="export", version=3, takes=("student",), gives=("models",))
+    stage: ClassVar[Declaration] = Declaration(name="export", version=4, takes=("student",), gives=("models",))
 
     precision: PrecisionName
     variants: tuple[PrecisionName, ...]
