@@ -189,7 +189,7 @@ class Quantize(Recovery, Settings, frozen=True, kw_only=True, forbid_unknown_fie
     its weights answers to a step ten times as strongly as before: hence the low rate and the bound on the gradient.
     """
 
-    stage: ClassVar[Declaration] = Declaration(name="quantize", version=4, takes=("student",), gives=("quantized",))
+    stage: ClassVar[Declaration] = Declaration(name="quantize", version=5, takes=("student",), gives=("quantized",))
 
     placement: PlacementName = "onnxruntime-arm64"
     calibration_samples: Count = 512
