@@ -36,7 +36,10 @@ def command(  # noqa: PLR0913 - one for each option
     ] = None,
     store: Annotated[Path, typer.Option("--store", help="Folder of decoded data.")] = OUT / ".store",
     form: Annotated[
-        str, typer.Option("--form", help="static, or without calibration: dynamic (matrix products) or weights.")
+        str,
+        typer.Option(
+            "--form", help="static; without calibration: dynamic (wins in perceptrons) or weights (size alone)."
+        ),
     ] = "static",
     method: Annotated[str, typer.Option("--method", help="Ranges: mse, percentile, entropy or min-max.")] = "mse",
     equalize: Annotated[str, typer.Option("--equalize", help="auto, yes or no.")] = "auto",

@@ -25,6 +25,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     other side comes straight from one (the side with more of them before it where both do), is quantized.
     *symmetric*: activations have zero point 0. *unsigned*: levels are written as uint8, shifted by 128.
     *integer_bias*: biases are int32 at the scale of input times weight. *dedicated*: each reader has its own Q/DQ pair.
+    *fixed_point_sums*: the kernel that adds two activations computes in fixed point.
     """
 
     weighted: frozenset[str]
@@ -39,6 +40,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     unsigned: bool = False
     integer_bias: bool
     dedicated: bool = False
+    fixed_point_sums: bool = False
 
 
 _WEIGHTED: Final = frozenset({"Conv", "Gemm", "MatMul"})
@@ -60,9 +62,11 @@ _ARM64: Final = Placement(
     passing=_PASSING,
     folded=_FOLDED,
     integer_bias=True,
+    fixed_point_sums=True,
 )
 
-_UNSIGNED: Final = msgspec.structs.replace(_ARM64, unsigned=True)
+_ARMV8_0: Final = msgspec.structs.replace(_ARM64, unsigned=True)
+_X86: Final = msgspec.structs.replace(_ARMV8_0, fixed_point_sums=False)
 
 PLACEMENTS: Final[Mapping[PlacementName, Placement]] = MappingProxyType(
     {
@@ -70,12 +74,12 @@ PLACEMENTS: Final[Mapping[PlacementName, Placement]] = MappingProxyType(
         "onnxruntime-arm64": _ARM64,
         # The same selectors and the same numbers, written unsigned: x86 kernels leave signed data in float, and cores
         # without dot products take 7 % fewer instructions for it (targets/raspberry-pi-4.toml).
-        "onnxruntime-armv8.0": _UNSIGNED,
-        "onnxruntime-x86": _UNSIGNED,
+        "onnxruntime-armv8.0": _ARMV8_0,
+        "onnxruntime-x86": _X86,
         # Source: ONNX Runtime's QNN execution provider: a node unit has its Q/DQ on every side, outputs too; uint8
         # activations; one scale for each channel in convolutions alone.
         "qnn": msgspec.structs.replace(
-            _UNSIGNED, everywhere=True, per_tensor=frozenset({"Gemm", "MatMul"}), products=frozenset()
+            _X86, everywhere=True, per_tensor=frozenset({"Gemm", "MatMul"}), products=frozenset()
         ),
         # Source: the TensorRT ONNX parser asserts zero points of 0; NVIDIA's guidance quantizes the inputs of
         # weighted layers and the shortcut of a residual Add, nothing else, and leaves biases float.
@@ -130,6 +134,7 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     integer_bias: bool
     dedicated: bool
     unsigned: bool = False
+    fixed_point_sums: bool = False
 
 
 def place(graph: GraphProto, placement: Placement, keep: frozenset[str] = frozenset()) -> Places:
@@ -164,6 +169,7 @@ def place(graph: GraphProto, placement: Placement, keep: frozenset[str] = frozen
         integer_bias=placement.integer_bias,
         dedicated=placement.dedicated,
         unsigned=placement.unsigned,
+        fixed_point_sums=placement.fixed_point_sums,
     )
 
 

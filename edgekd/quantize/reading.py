@@ -27,10 +27,14 @@ class Read(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     encodings: Encodings
 
 
-def simulated(model: ModelProto) -> SimulatedGraph:
-    """Return the graph in the quantized file *model* in torch, rounding as its runtime does, in evaluation mode."""
+def simulated(model: ModelProto, *, fixed_point_sums: bool = False) -> SimulatedGraph:
+    """Return the graph in the quantized file *model* in torch, rounding as its runtime does, in evaluation mode.
+
+    Whether the runtime adds in fixed point, as on ARM, is not written in a file.
+    """
     read = read_qdq(model)
-    simulation = SimulatedGraph(read.graph, read.places)
+    places = msgspec.structs.replace(read.places, fixed_point_sums=fixed_point_sums)
+    simulation = SimulatedGraph(read.graph, places)
     simulation.quantize(read.encodings)
     return simulation.eval()
 

@@ -213,7 +213,8 @@ class SimulatedGraph(nn.Module):
             grids = [self._grid_read(node, value) for value in (*node.input, self._written_by[node.name])]
             pairs = [(data, grid) for data, grid in zip(operands, grids, strict=False) if data is not None and grid]
             if len(pairs) == len(operands) and grids[-1] is not None:
-                return integer_sum(*pairs, result=grids[-1])
+                fixed_point, unsigned = self.places.fixed_point_sums, self.places.unsigned
+                return integer_sum(*pairs, result=grids[-1], fixed_point=fixed_point, unsigned=unsigned)
         return run(node.op_type, node.name, operands, attributes)
 
     def _grid_read(self, node: NodeProto, value: str) -> Grid | None:

@@ -1,5 +1,6 @@
 """The parity ladder: one INT8 file computed in every way there is here, and the first layer where two differ."""
 
+import platform
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,9 @@ LEAST_TOP1: Final = 0.9995
 LARGEST_LSB: Final = 1.0
 MOST_DIFFERING: Final = 1e-4
 """What a rung of integer arithmetic must keep against the network that was tuned."""
+
+_ARM: Final = frozenset({"aarch64", "arm64"})
+"""What Linux and macOS call a 64-bit ARM machine."""
 
 LEVEL_SAMPLES: Final = 16
 """Samples of which every activation is compared."""
@@ -87,7 +91,7 @@ def climb(path: Path, inputs: Arrays, *, emulator: Emulator | None = None, cores
     ConfigError for a file that edgekd did not write, or that no runtime here loads.
     """
     model = onnx.load(path)
-    base = Base(model, inputs)
+    base = Base(model, inputs, fixed_point_sums=platform.machine() in _ARM)
     few = tuple(array[:LEVEL_SAMPLES] for array in inputs)
     with tempfile.TemporaryDirectory(prefix="edgekd-parity-") as folder:
         opened = Path(folder) / "levels.onnx"
@@ -101,8 +105,10 @@ def climb(path: Path, inputs: Arrays, *, emulator: Emulator | None = None, cores
             )
             for name, way in WAYS.items()
         ]
-        if emulator is not None and base.has_integer_biases:
-            rungs += [_emulated(base, emulator, core, opened, inputs) for core in cores]
+        if emulator is not None and base.has_integer_biases and cores:
+            some = tuple(array[:EMULATED_SAMPLES] for array in inputs)
+            device = Base(model, some, fixed_point_sums=True)
+            rungs += [_emulated(device, emulator, core, opened, some) for core in cores]
     return Ladder(rungs=tuple(rungs), notes=tuple(_notes(base, rungs, has_emulator=emulator is not None)))
 
 
@@ -122,9 +128,9 @@ def demand_parity(ladder: Ladder, path: Path) -> None:
 class Base:
     """What the fake-quantized network in torch answers, which every rung is compared with."""
 
-    def __init__(self, model: ModelProto, inputs: Arrays) -> None:
-        """Run *model* on *inputs* in torch."""
-        simulation = simulated(model)
+    def __init__(self, model: ModelProto, inputs: Arrays, *, fixed_point_sums: bool) -> None:
+        """Run *model* on *inputs* in torch, as kernels for ARM compute it or, without *fixed_point_sums*, for x86."""
+        simulation = simulated(model, fixed_point_sums=fixed_point_sums)
         self.kernels = "U8S8" if simulation.places.unsigned else "S8S8"
         self.has_integer_biases = simulation.places.integer_bias
         floats = {node.op_type for node in model.graph.node} - EXACT_OPERATORS - {QUANTIZE, DEQUANTIZE}
@@ -170,8 +176,7 @@ class Base:
 
 def _emulated(base: Base, emulator: Emulator, core: Core, opened: Path, inputs: Arrays) -> Rung:
     """Return the rung of an emulated *core*, by the file whose levels are outputs."""
-    count = min(EMULATED_SAMPLES, len(inputs[0]))
-    samples = [tuple(array[i : i + 1] for array in inputs) for i in range(count)]
+    samples = [tuple(array[i : i + 1] for array in inputs) for i in range(len(inputs[0]))]
     found = run_emulated(emulator, core, opened, samples).outputs
     name = f"ONNX Runtime {emulator.versions.onnxruntime}, aarch64, {core.name}"
     known = len(base.outputs)

@@ -189,7 +189,7 @@ class Quantize(Recovery, Settings, frozen=True, kw_only=True, forbid_unknown_fie
     its weights answers to a step ten times as strongly as before: hence the low rate and the bound on the gradient.
     """
 
-    stage: ClassVar[Declaration] = Declaration(name="quantize", version=4, takes=("student",), gives=("quantized",))
+    stage: ClassVar[Declaration] = Declaration(name="quantize", version=5, takes=("student",), gives=("quantized",))
 
     placement: PlacementName = "onnxruntime-arm64"
     calibration_samples: Count = 512
@@ -212,7 +212,7 @@ class Export(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     *operator_list* is the release of the *runtime* whose operators the files keep to.
     """
 
-    stage: ClassVar[Declaration] = Declaration(name="export", version=3, takes=("student",), gives=("models",))
+    stage: ClassVar[Declaration] = Declaration(name="export", version=4, takes=("student",), gives=("models",))
 
     precision: PrecisionName
     variants: tuple[PrecisionName, ...]
