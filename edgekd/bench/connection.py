@@ -53,7 +53,7 @@ rm -f pid
 )
 """Run the words with their output in files, so that they go on when the connection is lost.
 
-What they write into their folder for temporary files goes with ours: ONNX Runtime 1.32 leaves a file of its telemetry."""
+What they write into their folder for temporary files goes with ours: ONNX Runtime 1.32 leaves one of its telemetry."""
 
 _RESUME: Final = (
     """

@@ -39,6 +39,8 @@ def criticism(found: Measurement) -> Iterator[str]:
         yield f"other processes used {others:.0%} of a core meanwhile"
     if found.run.elsewhere:
         yield f"{elsewhere(found.run)}"
+    if found.run.cores is not None and found.threads > len(found.run.cores):
+        yield f"{found.threads} threads shared {len(found.run.cores)} cores"
     if found.run.cores is None and found.run.runtime == "onnxruntime":
         yield "it was not kept on certain cores, so the system may have moved it"
 

@@ -24,7 +24,7 @@ def told(found: Measurement, protocol: Protocol | None) -> Iterator[str]:
     used = f"{run.providers[0]}{flags}"
     yield f"{run.runtime} {run.version}, {used}, threads: {found.threads}{cores}, batch {found.batch}."
     times = ", ".join(f"{name} {milliseconds(said[key] or 0.0)}" for name, key in _SHOWN)
-    yield f"{times}; n = {len(run.samples_ms)}"
+    yield f"{times}; n = {len(run.samples_ms)}. Measured, not estimated."
     first = "" if run.first_ms is None else f", first inference {milliseconds(run.first_ms)}"
     peak = "" if run.peak_memory_bytes is None else f", peak memory {memory(run.peak_memory_bytes)}"
     yield f"load {milliseconds(run.load_ms)}{first}, {said['samples_per_s']:.4g} samples/s{peak}"

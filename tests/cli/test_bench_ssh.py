@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import onnx
 import pytest
 from benching import bench, require_refusal
 from bundled import ROWS, bundle, small_network
+from commands import edgekd_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loopback import HOST, MISSING, Board, board
@@ -69,7 +71,10 @@ def test_the_cores_of_the_target_are_used_there(device: Board, tmp_path: Path) -
     model = small_network(tmp_path / "net.onnx")
     target = tmp_path / "board.toml"
     text = (Path(__file__).parents[2] / "targets/raspberry-pi-5.toml").read_text()
-    target.write_text(text.replace('"raspberry-pi-5"', '"board"').replace('"aarch64"', f'"{os.uname().machine}"'))
+    text = text.replace('"raspberry-pi-5"', '"board"')
+    if os.uname().machine == "x86_64":
+        text = text.replace('"aarch64"', '"x86_64"').replace('"onnxruntime-arm64"', '"onnxruntime-x86"')
+    target.write_text(text)
     words = (model, *DEVICE, "--target", target, "--cool-down", 0, "--threads", 1, "--runs", 20)
     found = json.loads(bench(*words, "--json", folder=tmp_path, path=device.bin).stdout)
     assert found["run"]["cores"] == [0]
@@ -234,6 +239,43 @@ def test_a_board_that_throttles_shows_no_time_and_keeps_the_samples(
     ended = bench(model, *DEVICE, "--runs", 20, "--compare", kept, folder=tmp_path, path=device.bin)
     assert ended.returncode == 12
     assert "the board reports throttling" in ended.stderr
+
+
+@pytest.mark.slow
+def test_the_check_of_the_target_is_run_there_and_believed(device: Board, tmp_path: Path) -> None:
+    """A recorded program says cool before and hot after; a check that wants root is not run."""
+    asked, program = device.programs / "asked-state", device.programs / "heat-state"
+    program.write_text(
+        f"#!/bin/sh\n# a recording\nif [ -e {asked} ]; then echo hot; else echo cool; fi\ntouch {asked}\n"
+    )
+    program.chmod(0o755)
+    model, target = small_network(tmp_path / "net.onnx"), tmp_path / "board.toml"
+    text = (Path(__file__).parents[2] / "targets/raspberry-pi-5.toml").read_text()
+    text = text.replace('"raspberry-pi-5"', '"board"').replace('"throttled=0x0"', '"cool"')
+    words = (model, *DEVICE, "--target", target, "--cool-down", 0, "--threads", 1, "--runs", 20)
+    target.write_text(text.replace('"vcgencmd get_throttled"', '"sudo heat-state"'))
+    assert bench(*words, folder=tmp_path, path=device.bin).returncode == 0
+    assert not asked.exists()
+    target.write_text(text.replace('"vcgencmd get_throttled"', '"heat-state"'))
+    ended = bench(*words, folder=tmp_path, path=device.bin)
+    require_refusal(ended, 10, "board's check (heat-state) said 'cool' before and 'hot' after")
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_nothing_there(device: Board, tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a run: exit code 130, the run there is ended, its folder gone."""
+    model = small_network(tmp_path / "net.onnx")
+    command = [*edgekd_command(), "bench", str(model), *DEVICE, "--sustained", "1"]
+    own = {"PATH": f"{device.bin}:{os.environ['PATH']}", "EDGEKD_HISTORY": str(tmp_path / "history")}
+    with subprocess.Popen(command, env=os.environ | own, start_new_session=True) as running:
+        _wait_until(lambda: any((folder / "pid").exists() for folder in device.left()))
+        time.sleep(1)
+        pids = [int((folder / "pid").read_text()) for folder in device.left()]
+        os.killpg(running.pid, signal.SIGINT)
+        assert running.wait(30) == 130
+    assert device.left() == []
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not (tmp_path / "history").exists()
 
 
 def test_a_board_that_throttled_long_ago_is_only_criticised(device: Board, tmp_path: Path) -> None:

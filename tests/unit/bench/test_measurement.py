@@ -134,6 +134,12 @@ def test_what_differs_is_named_and_compared_with_nothing(changed: dict[str, obje
     assert f"they differ in {word} " in (comparable(found, other) or "")
 
 
+def test_more_threads_than_cores_are_said() -> None:
+    """Four on one core."""
+    (sentence,) = criticism(msgspec.structs.replace(measured(STEADY), threads=4))
+    assert sentence == "4 threads shared 1 cores"
+
+
 def test_throughput_counts_the_batch() -> None:
     """Eight samples in 2 ms are 4,000 in a second."""
     found = msgspec.structs.replace(measured([2.0] * 40), batch=8)
