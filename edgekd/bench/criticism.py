@@ -21,28 +21,9 @@ _PI_NOW: Final = 0xF
 
 def criticism(found: Measurement) -> Iterator[str]:
     """Yield what speaks against a measurement, a sentence each: nothing where all is well."""
-    samples = np.asarray(found.run.samples_ms)
-    before, after = found.run.before, found.run.after
-    if len(samples) < LEAST_RUNS:
-        yield f"only {len(samples)} samples: percentiles beyond the median say little; take {LEAST_RUNS} or more"
-    if (spread := float(np.percentile(samples, 90)) / float(np.median(samples))) > SPREAD:
-        yield f"one run in ten takes {spread:.2f} times the median: the machine or its clock is unsteady"
-    if abs(part := drift(found.run.samples_ms)) > DRIFT:
-        yield f"the last third is {part:+.1%} against the first: it had not settled, or it throttles"
-    if abs(change := clock_change(found.run)) > CLOCK_CHANGE:
-        yield f"the clocks changed by {change:+.0%} meanwhile; fix them before measuring"
-    if (flags := _pi_flags(after.throttled)) & _PI_NOW << 16 and throttling(found.run) is None:
-        yield f"the board has throttled since it started ({flags:#x}): cool it, or give it a better power supply"
-    if set(after.governors) - {"performance"}:
-        yield f"the clock governor is {', '.join(after.governors)}: set it to performance"
-    if (others := _others(before, after)) is not None and others > BUSY_PART:
-        yield f"other processes used {others:.0%} of a core meanwhile"
-    if found.run.elsewhere:
-        yield f"{elsewhere(found.run)}"
-    if found.run.cores is not None and found.threads > len(found.run.cores):
-        yield f"{found.threads} threads shared {len(found.run.cores)} cores"
-    if found.run.cores is None and found.run.runtime == "onnxruntime":
-        yield "it was not kept on certain cores, so the system may have moved it"
+    yield from _of_samples(found)
+    yield from _of_machine(found.run)
+    yield from _of_setting(found)
 
 
 def throttling(run: Run) -> str | None:
@@ -75,6 +56,40 @@ def elsewhere(run: Run) -> str:
     spent, names = sum(node.ms for node in run.elsewhere), sorted({node.operator for node in run.elsewhere})
     others = ", ".join(sorted({node.provider or "another provider" for node in run.elsewhere}))
     return f"{', '.join(names)} ran with {others}, {spent:.3g} ms of an inference"
+
+
+def _of_samples(found: Measurement) -> Iterator[str]:
+    """Yield what the samples themselves show."""
+    samples = np.asarray(found.run.samples_ms)
+    if len(samples) < LEAST_RUNS:
+        yield f"only {len(samples)} samples: percentiles beyond the median say little; take {LEAST_RUNS} or more"
+    if (spread := float(np.percentile(samples, 90)) / float(np.median(samples))) > SPREAD:
+        yield f"one run in ten takes {spread:.2f} times the median: the machine or its clock is unsteady"
+    if abs(part := drift(found.run.samples_ms)) > DRIFT:
+        yield f"the last third is {part:+.1%} against the first: it had not settled, or it throttles"
+
+
+def _of_machine(run: Run) -> Iterator[str]:
+    """Yield what the machine was busy with."""
+    if abs(change := clock_change(run)) > CLOCK_CHANGE:
+        yield f"the clocks changed by {change:+.0%} meanwhile; fix them before measuring"
+    if (flags := _pi_flags(run.after.throttled)) & _PI_NOW << 16 and throttling(run) is None:
+        yield f"the board has throttled since it started ({flags:#x}): cool it, or give it a better power supply"
+    if set(run.after.governors) - {"performance"}:
+        yield f"the clock governor is {', '.join(run.after.governors)}: set it to performance"
+    if (others := _others(run.before, run.after)) is not None and others > BUSY_PART:
+        yield f"other processes used {others:.0%} of a core meanwhile"
+
+
+def _of_setting(found: Measurement) -> Iterator[str]:
+    """Yield what was asked for badly."""
+    run = found.run
+    if run.elsewhere:
+        yield elsewhere(run)
+    if run.cores is not None and found.threads > len(run.cores):
+        yield f"{found.threads} threads shared {len(run.cores)} cores"
+    if run.cores is None and run.runtime == "onnxruntime":
+        yield "it was not kept on certain cores, so the system may have moved it"
 
 
 def _pi_flags(said: str) -> int:
