@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from edgekd.bench.device_errors import ComparisonError
 from edgekd.bench.measurement import FORMAT, Measurement
@@ -76,10 +77,26 @@ def comparable(first: Measurement, second: Measurement) -> str | None:
     return f"they differ in {', '.join(differing)}" if differing else None
 
 
-def ratio(before: Measurement, after: Measurement, *, where: Path) -> float:
-    """Return the median of *after* over that of *before*, a file *where*; ComparisonError where they do not compare."""
-    why = comparable(before, after)
-    if why is not None:
-        message = f"{where}: cannot be compared with this measurement: {why}; measure both alike."
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """The *ratio* of the medians, a later one over that of *before*, or why there is none."""
+
+    before: str
+    ratio: float | None = None
+    refused: str | None = None
+
+
+def compared(path: Path, before: Measurement, after: Measurement) -> Comparison:
+    """Return the comparison of *after* with *before*, which was read from *path*."""
+    if (why := comparable(before, after)) is not None:
+        return Comparison(before=str(path), refused=why)
+    medians = [float(np.median(one.run.samples_ms)) for one in (before, after)]
+    return Comparison(before=str(path), ratio=medians[1] / medians[0])
+
+
+def require_compared(comparison: Comparison) -> None:
+    """Raise ComparisonError where there is no ratio."""
+    if comparison.refused is not None:
+        message = (
+            f"{comparison.before}: cannot be compared with this measurement: {comparison.refused}; measure both alike."
+        )
         raise ComparisonError(message)
-    return (after.summary()["median_ms"] or 0.0) / (before.summary()["median_ms"] or 1.0)

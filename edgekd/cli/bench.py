@@ -17,6 +17,7 @@ from edgekd.targets import Target, cpu_numbers, load_target
 
 if TYPE_CHECKING:
     from edgekd.bench.golden import GoldenFile
+    from edgekd.bench.history import Comparison
     from edgekd.bench.measurement import Measurement
     from edgekd.bench.protocol import Protocol
     from edgekd.bench.request import Request
@@ -103,20 +104,25 @@ def command(  # noqa: PLR0913 - one for each option
     earlier = stored.recall(folder, model.name) if history else ()
     before = None if compare is None else stored.read_measurement(compare)
     samples = _golden(model, golden, tolerance)
-    found = _measured(model, asked, _batches(batch), _Setting(on=on, target=facts, protocol=protocol, golden=samples))
-    paths = [stored.remember(folder, one) for one in found]
+    setting = _Setting(on=on, target=facts, protocol=protocol, golden=samples)
+    found, paths = [], []
+    for size in _batches(batch):  # each is kept before the next begins, which may fail
+        found.append(_measured(model, msgspec.structs.replace(asked, batch=size), setting))
+        paths.append(stored.remember(folder, found[-1]))
+    compared = None if before is None else stored.compared(compare, before, found[0])
     if as_json:
-        typer.echo(_json(found))
+        typer.echo(_json(found, compared))
     _require_unthrottled(found, paths)
     if as_csv:
         typer.echo(import_module("edgekd.bench.telling").csv_of(found), nl=False)
     elif not as_json:
         _tell(found, earlier, protocol)
     _write_pytest_benchmark(pytest_benchmark, found)
-    if before is not None and compare is not None:
-        ratio = stored.ratio(before, found[0], where=compare)
+    if compared is not None:
+        stored.require_compared(compared)
         if not as_json and not as_csv:
-            typer.echo(f"{ratio:.3f} times the median of {compare}; whether that is a slowdown, edgekd gate decides.")
+            said = f"{compared.ratio:.3f} times the median of {compare}"
+            typer.echo(f"{said}; whether that is a slowdown, edgekd gate decides.")
 
 
 class _Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,20 +134,18 @@ class _Setting(msgspec.Struct, frozen=True, kw_only=True):
     golden: "GoldenFile | None"
 
 
-def _measured(model: Path, asked: "Request", batches: Sequence[int], setting: _Setting) -> "tuple[Measurement, ...]":
-    """Return a measurement for each batch, a fresh process each."""
+def _measured(model: Path, asked: "Request", setting: _Setting) -> "Measurement":
+    """Return one measurement, in a fresh process."""
     emulators, protocols = import_module("edgekd.bench.emulator"), import_module("edgekd.bench.protocol")
-    return tuple(
-        import_module("edgekd.bench.measuring").measure(
-            model,
-            msgspec.structs.replace(protocols.with_flags(asked, setting.target, model), batch=batch),
-            where=setting.on,
-            find_emulator=lambda: emulators.find_emulator(emulators.emulator_folder(os.environ)),
-            golden=setting.golden,
-            protocol=setting.protocol,
-        )
-        for batch in batches
+    found: Measurement = import_module("edgekd.bench.measuring").measure(
+        model,
+        protocols.with_flags(asked, setting.target, model),
+        where=setting.on,
+        find_emulator=lambda: emulators.find_emulator(emulators.emulator_folder(os.environ)),
+        golden=setting.golden,
+        protocol=setting.protocol,
     )
+    return found
 
 
 def _emulate(model: Path, target: Target | None, core: str, golden: "GoldenFile | None", *, as_json: bool) -> None:
@@ -216,8 +220,8 @@ def _require_unthrottled(found: "Sequence[Measurement]", paths: Sequence[Path]) 
             raise import_module("edgekd.bench.device_errors").ThrottledError(message)
 
 
-def _json(found: "Sequence[Measurement]") -> str:
-    """Return the measurements with what is derived of them; of one batch a single one."""
+def _json(found: "Sequence[Measurement]", compared: "Comparison | None") -> str:
+    """Return the measurements with what is derived of them; of one batch a single one. The first one is compared."""
     known = [
         msgspec.to_builtins(one)
         | {
@@ -228,6 +232,8 @@ def _json(found: "Sequence[Measurement]") -> str:
         }
         for one in found
     ]
+    if compared is not None:
+        known[0]["comparison"] = compared
     return _formatted(known[0] if len(known) == 1 else known)
 
 

@@ -141,8 +141,9 @@ def test_a_stored_measurement_is_compared_or_refused(network: Path, tmp_path: Pa
     done = bench(network, "--runs", 40, "--compare", stored, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"times the median of {stored}" in done.stdout
-    other = bench(network, "--runs", 40, "--threads", 2, "--compare", stored, folder=tmp_path)
+    other = bench(network, "--runs", 40, "--threads", 2, "--compare", stored, "--json", folder=tmp_path)
     assert other.returncode == 12
+    assert json.loads(other.stdout)["comparison"]["ratio"] is None
     assert "cannot be compared with this measurement: they differ in threads '1' and '2'" in other.stderr
     assert len(list((tmp_path / "history").glob("*.json"))) == 3
 
