@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 from benching import bench, require_refusal
 from bundled import ROWS, TOLERANCE, bundle, small_network
 from slowed import equal_layers
+
+from edgekd.bench import device_errors
+from edgekd.core.errors import ConfigError, EdgekdError, StageError
 
 
 @pytest.fixture
@@ -247,3 +251,13 @@ def test_bad_input_is_one_sentence(
     require_refusal(bench(*words, folder=tmp_path), code, sentence)
     assert not (tmp_path / "stolen").exists()
     assert not (tmp_path / "history").exists()
+
+
+def test_every_exit_code_is_one_errors_own_and_in_the_help(tmp_path: Path) -> None:
+    """No two share one, none is that of another part of edgekd (0 to 4), and ``--help`` lists all."""
+    errors = [one for one in vars(device_errors).values() if isinstance(one, type) and issubclass(one, EdgekdError)]
+    own = [one.exit_code for one in errors if one is not EdgekdError]
+    assert len(own) == len(set(own)) == 8
+    assert not set(own) & {0, 1, ConfigError.exit_code, StageError.exit_code, 4}
+    said = bench("--help", folder=tmp_path).stdout.partition("Exit codes:")[2].partition("Arguments:")[0]
+    assert set(own) | {2} == set(map(int, re.findall(r"\b\d+\b", said)))
