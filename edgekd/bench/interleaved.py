@@ -14,6 +14,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from edgekd.bench.blocks import Block, Failure, Input, Request, Timed
+
 WARMUP_RUNS: Final = 50
 WARMUP_SECONDS: Final = 0.2
 SAMPLE_SECONDS: Final = 0.003
@@ -26,34 +28,15 @@ _TYPES: Final[Mapping[str, type[np.generic]]] = {
     "tensor(double)": np.float64,
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
+    "tensor(int16)": np.int16,
     "tensor(int32)": np.int32,
     "tensor(int64)": np.int64,
     "tensor(int8)": np.int8,
+    "tensor(uint16)": np.uint16,
+    "tensor(uint32)": np.uint32,
+    "tensor(uint64)": np.uint64,
     "tensor(uint8)": np.uint8,
 }
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """Files by name, how many *threads* run each, how long the timing may take, and where the order comes from."""
-
-    files: dict[str, str]
-    threads: int
-    seconds: float
-    seed: int
-
-
-class Block(msgspec.Struct, frozen=True, kw_only=True, tag="block"):
-    """Milliseconds of one inference, one number for each round and file: the mean of *inferences* in a row."""
-
-    inferences: int
-    samples_ms: dict[str, list[float]]
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
-    """Why nothing was timed: the *file* by name, and a clause that says what is wrong with it."""
-
-    file: str
-    reason: str
 
 
 class _FileError(Exception):
@@ -64,20 +47,26 @@ class _FileError(Exception):
         self.failure = failure
 
 
-def measure(request: Request) -> Block:
+def measure(request: Request) -> Timed:
     """Return one block. Raises where a file cannot be loaded or run."""
     random = np.random.default_rng(request.seed)
-    runs = {name: _Run(name, path, request.threads) for name, path in request.files.items()}
-    slowest = max(run.warm() for run in runs.values())
-    inferences = max(1, round(SAMPLE_SECONDS / slowest))
-    a_round = slowest * inferences * len(runs)
+    runs = {name: _Run(name, path, request.threads) for name, path in (request.files | request.references).items()}
+    seconds = {name: run.warm() for name, run in runs.items()}
+    slowest = max(seconds[name] for name in request.files)
+    pace = {name: slowest if name in request.files else own for name, own in seconds.items()}
+    inferences = {name: max(1, round(SAMPLE_SECONDS / pace[name])) for name in runs} | request.inferences
+    a_round = sum(pace[name] * inferences[name] for name in runs)
     rounds = int(np.clip(request.seconds / a_round, LEAST_ROUNDS, MOST_ROUNDS))
     names = tuple(runs)
     samples: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for position in random.permutation(len(names)):
-            samples[names[position]].append(runs[names[position]].milliseconds(inferences))
-    return Block(inferences=inferences, samples_ms=samples)
+            name = names[position]
+            samples[name].append(runs[name].milliseconds(inferences[name]))
+    return Timed(
+        block=Block(inferences=inferences, samples_ms=samples),
+        inputs={name: runs[name].inputs for name in request.files},
+    )
 
 
 class _Run:
@@ -95,6 +84,11 @@ class _Run:
         except Exception as error:  # ONNX Runtime raises a dozen unrelated types from its native code
             reason = f"ONNX Runtime {ort.__version__} cannot run it: {str(error).strip().splitlines()[0]}"
             raise _FileError(Failure(file=name, reason=reason)) from error
+
+    @property
+    def inputs(self) -> dict[str, Input]:
+        """Return the inputs as they are timed."""
+        return {name: Input(type=array.dtype.name, shape=array.shape) for name, array in self._feeds.items()}
 
     def warm(self) -> float:
         """Run until it is warm, and return about how many seconds one inference takes: the median of the last runs."""
@@ -129,7 +123,7 @@ def main() -> None:
     """Answer one request."""
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     try:
-        answer: Block | Failure = measure(request)
+        answer: Timed | Failure = measure(request)
     except _FileError as error:
         answer = error.failure
     sys.stdout.buffer.write(msgspec.json.encode(answer))

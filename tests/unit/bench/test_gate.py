@@ -10,7 +10,7 @@ from slowed import equal_layers
 from edgekd.bench.gate import CANDIDATE, EXIT_CODES, GateSettings, Verdict, gate, judged
 from edgekd.bench.gate_report import junit, markdown
 from edgekd.bench.host import this_host
-from edgekd.bench.interleaved import Block
+from edgekd.bench.blocks import Block
 from edgekd.bench.statistics import log_ratios, ratio_interval
 from edgekd.core.errors import ConfigError
 
@@ -29,7 +29,7 @@ def made(
             CANDIDATE: machine * ratio * own[1],
             "control": machine * control * own[2],
         }
-        found.append(Block(inferences=1, samples_ms={name: list(values) for name, values in samples.items()}))
+        found.append(Block(inferences=dict.fromkeys(samples, 1), samples_ms={name: list(values) for name, values in samples.items()}))
     return found
 
 
