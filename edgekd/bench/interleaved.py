@@ -50,7 +50,7 @@ class _FileError(Exception):
 def measure(request: Request) -> Timed:
     """Return one block. Raises where a file cannot be loaded or run."""
     random = np.random.default_rng(request.seed)
-    runs = {name: _Run(name, path, request.threads) for name, path in (request.files | request.references).items()}
+    runs = {name: Run(name, path, request.threads) for name, path in (request.files | request.references).items()}
     seconds = {name: run.warm() for name, run in runs.items()}
     slowest = max(seconds[name] for name in request.files)
     pace = {name: slowest if name in request.files else own for name, own in seconds.items()}
@@ -69,7 +69,7 @@ def measure(request: Request) -> Timed:
     )
 
 
-class _Run:
+class Run:
     """One file, loaded, with numbers to run it on: zeros of its shapes, 1 where a size is open."""
 
     def __init__(self, name: str, path: str, threads: int) -> None:
@@ -78,9 +78,9 @@ class _Run:
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = _QUIET
         try:
-            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-            self._feeds = {given.name: _example(given) for given in self._session.get_inputs()}
-            self._session.run(None, self._feeds)
+            self.session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self.feeds = {given.name: _example(given) for given in self.session.get_inputs()}
+            self.session.run(None, self.feeds)
         except Exception as error:  # ONNX Runtime raises a dozen unrelated types from its native code
             reason = f"ONNX Runtime {ort.__version__} cannot run it: {str(error).strip().splitlines()[0]}"
             raise _FileError(Failure(file=name, reason=reason)) from error
@@ -88,7 +88,7 @@ class _Run:
     @property
     def inputs(self) -> dict[str, Input]:
         """Return the inputs as they are timed."""
-        return {name: Input(type=array.dtype.name, shape=array.shape) for name, array in self._feeds.items()}
+        return {name: Input(type=array.dtype.name, shape=array.shape) for name, array in self.feeds.items()}
 
     def warm(self) -> float:
         """Run until it is warm, and return about how many seconds one inference takes: the median of the last runs."""
@@ -100,7 +100,7 @@ class _Run:
 
     def milliseconds(self, inferences: int) -> float:
         """Return how long one of so many *inferences* in a row takes."""
-        run, feeds = self._session.run, self._feeds
+        run, feeds = self.session.run, self.feeds
         began = time.perf_counter_ns()
         for _ in range(inferences):
             run(None, feeds)

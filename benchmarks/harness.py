@@ -1,0 +1,253 @@
+"""What the measuring itself costs: our timing loops beside bare ones, and beside ONNX Runtime's C API.
+
+    python benchmarks/harness.py
+
+One network, one session: bare loop, the runner's loop and the gate's take turns in another order every time, and only
+what they differ by in a round counts. The C program (``harness_loop.c``, built with ``cc`` against the library in the
+wheel) cannot share a session: there, fresh processes take turns.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from recording import ROOT, Promise, at_most, write
+
+from edgekd.bench import interleaved, runner
+from edgekd.bench.statistics import ratio_interval
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
+from slowed import equal_layers
+
+Rows = NDArray[np.float64]
+Loop = Callable[[interleaved.Run, int], Rows]
+
+SMALLEST: Final = {"layers": 1, "channels": 4, "side": 8}
+LAYERS: Final = (4, 20, 80)
+CHANNELS, SIDE, SEED = 32, 24, 0
+WARM_UP: Final = 50
+OVERHEAD_ROUNDS, OVERHEAD_RUNS = 400, 200
+ROUND_SECONDS: Final = 0.03
+MEDIAN_ROUNDS, PROCESS_ROUNDS = 60, 15
+PROCESS_SECONDS: Final = 0.4
+C_SOURCE: Final = ROOT / "benchmarks" / "harness_loop.c"
+
+
+def main() -> None:
+    """Measure and judge."""
+    if len(sys.argv) > 1:
+        _answer(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        overhead = _overhead(folder)
+        medians = {layers: _medians(_network(folder, layers)) for layers in LAYERS}
+        program = _built(folder)
+        beside_c = {layers: _beside_c(program, _network(folder, layers), folder) for layers in LAYERS}
+    promises = [
+        at_most(f"microseconds that {loop} adds to an inference", 3, found["median_us"])
+        for loop, found in overhead.items()
+    ]
+    for layers in LAYERS:
+        promises += [
+            _near_one(f"{loop} over a bare loop, {layers} layers", 0.01, found["ratio"])
+            for loop, found in medians[layers].items()
+        ]
+        promises.append(
+            _near_one(f"the runner's loop over C, {layers} layers", 0.03, beside_c[layers]["ratios"]["run"])
+        )
+    content = {"seed": SEED, "overhead": overhead, "medians": medians, "beside_c": beside_c}
+    sys.exit(not write("harness", content, promises))
+
+
+def _near_one(what: str, bound: float, ratio: Mapping[str, float]) -> Promise:
+    """Return the promise that a ratio is 1 within *bound*."""
+    found = abs(ratio["median"] - 1)
+    return at_most(f"{what}: distance of the ratio of medians from 1", bound, found)
+
+
+def _overhead(folder: Path) -> dict[str, Any]:
+    """Return how many microseconds each loop adds to an inference of a network that takes next to none."""
+    run = _warm(equal_layers(folder / "smallest.onnx", **SMALLEST))
+    loops: dict[str, Callable[[], object]] = {
+        "bare": lambda: _bare_untimed(run, OVERHEAD_RUNS),
+        "the runner's loop": lambda: _runner(run, OVERHEAD_RUNS),
+        "the gate's loop": lambda: _gate(run, OVERHEAD_RUNS),
+    }
+    taken = _in_turn({name: partial(_seconds, loop) for name, loop in loops.items()}, OVERHEAD_ROUNDS)
+    bare = taken.pop("bare")
+    return {
+        name: {
+            "median_us": float(np.median(values - bare) / OVERHEAD_RUNS * 1e6),
+            "bare_inference_us": float(np.median(bare) / OVERHEAD_RUNS * 1e6),
+            "rounds_us": [round(float(v), 4) for v in (values - bare) / OVERHEAD_RUNS * 1e6],
+        }
+        for name, values in taken.items()
+    }
+
+
+def _medians(network: Path) -> dict[str, Any]:
+    """Return the ratio of each loop's median to that of a bare loop which notes the clock after each inference."""
+    run = _warm(network)
+    runs = max(10, round(ROUND_SECONDS / run.warm()))
+    loops: dict[str, Loop] = {"bare": _bare, "the runner's loop": _runner, "the gate's loop": _gate_samples}
+    taken = _in_turn({name: partial(_median, loop, run, runs) for name, loop in loops.items()}, MEDIAN_ROUNDS)
+    bare = taken.pop("bare")
+    return {
+        name: {
+            "ratio": _ratio(values, bare),
+            "inferences_in_a_round": runs,
+            "bare_ms": bare.tolist(),
+            "rounds_ms": values.tolist(),
+        }
+        for name, values in taken.items()
+    }
+
+
+def _beside_c(program: Path, network: Path, folder: Path) -> dict[str, Any]:
+    """Return the ratios of medians to those of the C program, in fresh processes that take turns.
+
+    *bound* is a bare Python loop with inputs and outputs bound beforehand: what is left then is not Python's copying.
+    """
+    run = _warm(network)
+    runs = max(30, round(PROCESS_SECONDS / run.warm()))
+    sample = folder / "sample"
+    (array,) = run.feeds.values()
+    array.tofile(sample)
+    library = next((Path(ort.__file__).parent / "capi").glob("libonnxruntime.so.*"))
+    words = [str(program), str(library), str(network), str(sample), str(WARM_UP), str(runs), *map(str, array.shape)]
+    taken = _in_turn(
+        {
+            "c": partial(_median_ms, words, scale=1e-6),
+            **{how: partial(_median_ms, [sys.executable, __file__, how, str(network), str(runs)]) for how in HOW},
+        },
+        PROCESS_ROUNDS,
+    )
+    ratios = {how: _ratio(taken[how], taken["c"]) for how in HOW}
+    return {"ratios": ratios, "runs": runs, "medians_ms": {name: values.tolist() for name, values in taken.items()}}
+
+
+def _in_turn(takers: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, Rows]:
+    """Return what each gives in each round, all of them in another order every time."""
+    random = np.random.default_rng(SEED)
+    names = tuple(takers)
+    taken = {name: np.empty(rounds) for name in names}
+    for number in range(rounds):
+        for position in random.permutation(len(names)):
+            taken[names[position]][number] = takers[names[position]]()
+    return taken
+
+
+def _ratio(values: Rows, bare: Rows) -> dict[str, float]:
+    """Return the median ratio of rounds with its 95 % interval."""
+    found = ratio_interval([np.log(values / bare)], confidence=0.95)
+    return {"low": found.low, "median": found.median, "high": found.high}
+
+
+def _seconds(loop: Callable[[], object]) -> float:
+    """Return how long a whole loop takes, with all that it does between inferences."""
+    began = time.perf_counter()
+    loop()
+    return time.perf_counter() - began
+
+
+def _bare_untimed(run: interleaved.Run, runs: int) -> None:
+    """Run so often and do nothing else."""
+    call, feeds = run.session.run, run.feeds
+    for _ in range(runs):
+        call(None, feeds)
+
+
+def _bare(run: interleaved.Run, runs: int) -> Rows:
+    """Return milliseconds of each inference, from a clock that is read once for each."""
+    call, feeds, clock = run.session.run, run.feeds, time.perf_counter_ns
+    stamps = [0] * (runs + 1)
+    stamps[0] = clock()
+    for number in range(1, runs + 1):
+        call(None, feeds)
+        stamps[number] = clock()
+    return np.diff(stamps) / 1e6
+
+
+def _runner(run: interleaved.Run, runs: int) -> Rows:
+    """Return the samples of ``edgekd bench``."""
+    loop: Any = runner.timed  # it has no types, since it runs on Python 3.6 as well
+    return np.asarray(loop(run.session, run.feeds, {"runs": runs, "seconds": 0})[0])
+
+
+def _gate(run: interleaved.Run, runs: int) -> float:
+    """Return one sample of ``edgekd gate``."""
+    return run.milliseconds(runs)
+
+
+def _gate_samples(run: interleaved.Run, runs: int) -> Rows:
+    """Return samples of ``edgekd gate``, each the mean of so many inferences as it would take."""
+    together = max(1, round(interleaved.SAMPLE_SECONDS * runs / ROUND_SECONDS))
+    return np.array([run.milliseconds(together) for _ in range(max(1, runs // together))])
+
+
+def _bound(run: interleaved.Run, runs: int) -> Rows:
+    """Return milliseconds of each inference with inputs and outputs bound beforehand."""
+    binding = run.session.io_binding()
+    for name, array in run.feeds.items():
+        binding.bind_cpu_input(name, array)
+    for given in run.session.get_outputs():
+        binding.bind_output(given.name)
+    call, clock = run.session.run_with_iobinding, time.perf_counter_ns
+    taken = [0] * runs
+    for number in range(runs):
+        began = clock()
+        call(binding)
+        taken[number] = clock() - began
+    return np.asarray(taken) / 1e6
+
+
+HOW: Final[Mapping[str, Loop]] = {"run": _runner, "bound": _bound}
+
+
+def _answer(how: str, network: Path, runs: int) -> None:
+    """Print samples in milliseconds, as a process of its own."""
+    print("\n".join(map(str, HOW[how](_warm(network), runs))))
+
+
+def _warm(network: Path) -> interleaved.Run:
+    """Return a network that is loaded and warm."""
+    run = interleaved.Run(network.name, str(network), 1)
+    _bare_untimed(run, WARM_UP)
+    return run
+
+
+def _network(folder: Path, layers: int) -> Path:
+    """Return the network of so many layers."""
+    return equal_layers(folder / f"{layers}.onnx", layers, channels=CHANNELS, side=SIDE)
+
+
+def _median(loop: Loop, run: interleaved.Run, runs: int) -> float:
+    """Return the median of a loop's samples."""
+    return float(np.median(loop(run, runs)))
+
+
+def _median_ms(command: Sequence[str], *, scale: float = 1.0) -> float:
+    """Return the median of the numbers that *command* prints, times *scale*."""
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return float(np.median(np.array(said.split(), np.float64))) * scale
+
+
+def _built(folder: Path) -> Path:
+    """Return the C program, compiled."""
+    program = folder / "harness_loop"
+    flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-std=c11", "-D_POSIX_C_SOURCE=200809L"]
+    subprocess.run(["cc", *flags, "-o", str(program), str(C_SOURCE), "-ldl"], check=True)
+    return program
+
+
+if __name__ == "__main__":
+    main()
