@@ -29,6 +29,8 @@ confidence of each look."""
 LARGEST_CONTROL: Final = 0.01
 """By how much the baseline may differ from itself, as a part."""
 
+QUIETER: Final = "run it again on a host that does nothing else"
+
 
 class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What counts as a regression, and how long to look for one.
@@ -122,16 +124,18 @@ Found = TypeVar("Found", bound=Answered)
 
 
 def until_sure(take: Callable[[int], Block], judge: Callable[[Sequence[Block]], Found], *, deadline: float) -> Found:
-    """Return the first sure answer to blocks taken in a row, or that none was found by the last look or *deadline*."""
-    blocks: list[Block] = []
-    current: Found | None = None
-    for looks_at in LOOKS:
-        while len(blocks) < looks_at:
+    """Return the first sure answer to blocks taken in a row, or that none was found by the last look or *deadline*.
+
+    As many as the first look needs are taken in any case.
+    """
+    blocks = [take(number) for number in range(LOOKS[0])]
+    current = judge(blocks)
+    for looks_at in LOOKS[1:]:
+        if current.answer != "inconclusive" or time.monotonic() >= deadline:
+            break
+        while len(blocks) < looks_at and time.monotonic() < deadline:
             blocks.append(take(len(blocks)))
         current = judge(blocks)
-        if current.answer != "inconclusive" or time.monotonic() > deadline:
-            break
-    assert current is not None  # noqa: S101 - there is at least one look
     return current
 
 
@@ -210,9 +214,6 @@ def _advice(answer: Answer, last: Comparison) -> str:
     if abs(last.control.median - 1) > LARGEST_CONTROL:
         return QUIETER
     return more_pairs(last.ratio, last.limit)
-
-
-QUIETER: Final = "run it again on a host that does nothing else"
 
 
 def more_pairs(ratio: Interval, limit: float) -> str:
