@@ -38,6 +38,9 @@ def save_samples(network: Path, path: Path, settings: GateSettings) -> None:
         message = f"{path}: samples are known by the ending {SUFFIX}; give the file such a name."
         raise ConfigError(message)
     require_network(network, why="samples are taken of a network")
+    if not path.parent.is_dir():
+        message = f"{path.parent}: no such folder; make it, or give another name for the samples."
+        raise ConfigError(message)
     write_samples(path, record(network, settings))
 
 

@@ -47,6 +47,7 @@ def test_a_slower_network_ends_with_1_and_a_report_for_ci(tmp_path: Path) -> Non
         (("--candidate", "other.onnx", "--baseline", "base.onnx"), "float32[1,32,12,12], but the baseline"),
         (("--baseline", "base.onnx"), "--candidate: not given"),
         (("--baseline", "base.onnx", "--save", "base.txt"), "base.txt: samples are known by the ending .json"),
+        (("--baseline", "base.onnx", "--save", "none/base.json"), "none: no such folder"),
         (("--baseline", "none.onnx", "--save", "base.json"), "none.onnx: no such file"),
         (("--baseline", "stored.json", "--save", "base.json"), "samples are taken of a network"),
         (("--candidate", "base.onnx", "--baseline", "base.onnx", "--save", "base.json"), "leave out --candidate"),
