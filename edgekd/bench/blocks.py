@@ -9,6 +9,9 @@ import msgspec
 
 from edgekd.core.errors import ConfigError, StageError
 
+SAMPLE_SECONDS: Final = 0.003
+"""A sample sums as many inferences as take this long: the clock and the scheduler weigh less then."""
+
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
     """An input as it is timed: NumPy's name of its *type*, and its *shape*, with 1 where a size is open."""

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from edgekd.bench.blocks import Block, Request, Timed, expect_same_inputs, timed
+from edgekd.bench.blocks import SAMPLE_SECONDS, Block, Request, Timed, expect_same_inputs, timed
 from edgekd.bench.conditions import these_conditions
 from edgekd.bench.gate import (
     LOOKS,
@@ -68,13 +68,16 @@ class StoredVerdict(msgspec.Struct, frozen=True, kw_only=True):
 def record(network: Path, settings: GateSettings) -> Samples:
     """Return samples of the ONNX file *network* on this host, as many as a gate takes at most.
 
-    Raises ConfigError where it cannot be run.
+    How many inferences make a sample is taken from the fastest ones of a block that is thrown away: those are about
+    the same however loaded the host is. Raises ConfigError where the file cannot be run.
     """
     with _beside_references(network, settings) as request:
-        first = timed(request)
-        alike = msgspec.structs.replace(request, inferences=first.block.inferences)
-        others = [timed(_numbered(alike, number)).block for number in range(1, LOOKS[-1])]
-        return _samples(network, request, first, [first.block, *others])
+        trial = timed(request)
+        fastest_s = {name: min(times) / 1e3 for name, times in trial.block.samples_ms.items()}
+        inferences = {name: max(1, round(SAMPLE_SECONDS / seconds)) for name, seconds in fastest_s.items()}
+        alike = msgspec.structs.replace(request, inferences=inferences)
+        blocks = [timed(_numbered(alike, number)).block for number in range(1, LOOKS[-1] + 1)]
+        return _samples(network, request, trial, blocks)
 
 
 def gate_against_samples(baseline: Samples, name: str, candidate: Path, settings: GateSettings) -> StoredVerdict:

@@ -14,13 +14,10 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from edgekd.bench.blocks import Block, Failure, Input, Request, Timed
+from edgekd.bench.blocks import SAMPLE_SECONDS, Block, Failure, Input, Request, Timed
 
 WARMUP_RUNS: Final = 50
 WARMUP_SECONDS: Final = 0.2
-SAMPLE_SECONDS: Final = 0.003
-"""A sample sums as many inferences as take this long: the clock and the scheduler weigh less then."""
-
 LEAST_ROUNDS, MOST_ROUNDS = 8, 120
 _QUIET: Final = 3
 _TYPES: Final[Mapping[str, type[np.generic]]] = {
