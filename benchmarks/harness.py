@@ -33,8 +33,10 @@ LAYERS: Final = (4, 20, 40)  # values of many more layers fade into denormals, w
 CHANNELS, SIDE, SEED = 32, 24, 0
 WARM_UP: Final = 50
 OVERHEAD_ROUNDS, OVERHEAD_RUNS = 400, 200
-ROUND_SECONDS: Final = 0.03
-MEDIAN_ROUNDS, PROCESS_ROUNDS = 50, 12
+MEDIAN_ROUNDS, PROCESS_ROUNDS = 600, 12
+GROUPS: Final = 2
+"""A round is short, so that what disturbs the machine disturbs all of its loops: two samples of the gate."""
+
 PROCESS_SECONDS: Final = 0.3
 C_SOURCE: Final = ROOT / "benchmarks" / "harness_loop.c"
 
@@ -98,7 +100,7 @@ def _medians(network: Path) -> dict[str, Any]:
     Each sample of the gate is the mean of several inferences, and so are those it is compared with.
     """
     run = _warm(network)
-    runs = max(10, round(ROUND_SECONDS / run.warm()))
+    runs = GROUPS * max(1, round(SAMPLE_SECONDS / run.warm()))
     loops: dict[str, Loop] = {
         "bare": _bare,
         "bare, in groups": _bare_in_groups,
@@ -109,7 +111,7 @@ def _medians(network: Path) -> dict[str, Any]:
     beside = {"the runner's loop": "bare", "the gate's loop": "bare, in groups"}
     return {
         "inferences_in_a_round": runs,
-        "medians_ms": {name: values.tolist() for name, values in taken.items()},
+        "medians_ms": {name: values.round(5).tolist() for name, values in taken.items()},
         "ratios": {name: _ratio(taken[name], taken[bare]) for name, bare in beside.items()},
     }
 
@@ -191,21 +193,14 @@ def _gate(run: interleaved.Run, runs: int) -> float:
 
 
 def _gate_samples(run: interleaved.Run, runs: int) -> Rows:
-    """Return samples of ``edgekd gate``, each the mean of so many inferences as it would take."""
-    group = _group(runs)
-    return np.array([run.milliseconds(group) for _ in range(runs // group)])
+    """Return samples of ``edgekd gate``, each the mean of a group of inferences."""
+    return np.array([run.milliseconds(runs // GROUPS) for _ in range(GROUPS)])
 
 
 def _bare_in_groups(run: interleaved.Run, runs: int) -> Rows:
     """Return the means of such groups in a bare loop."""
-    group = _group(runs)
-    means: Rows = _bare(run, runs // group * group).reshape(-1, group).mean(axis=1)
+    means: Rows = _bare(run, runs).reshape(GROUPS, -1).mean(axis=1)
     return means
-
-
-def _group(runs: int) -> int:
-    """Return how many of the *runs* of a round the gate puts into a sample."""
-    return max(1, round(SAMPLE_SECONDS * runs / ROUND_SECONDS))
 
 
 def _bound(run: interleaved.Run, runs: int) -> Rows:
