@@ -26,6 +26,7 @@ from edgekd.bench.blocks import SAMPLE_SECONDS
 from edgekd.bench.statistics import ratio_interval
 
 Rows = NDArray[np.float64]
+Call = Callable[[], object]
 Loop = Callable[[interleaved.Run, int], Rows]
 
 SMALLEST: Final[Mapping[str, int]] = {"layers": 1, "channels": 4, "side": 8}
@@ -38,6 +39,9 @@ GROUPS: Final = 2
 """A round is short, so that what disturbs the machine disturbs all of its loops: two samples of the gate."""
 
 PROCESS_SECONDS: Final = 0.3
+BARE: Final[Mapping[str, str]] = {"the runner's loop": "bare", "the gate's loop": "bare, with feeds"}
+"""Each of our loops, and the bare one that makes the same call."""
+
 C_SOURCE: Final = ROOT / "benchmarks" / "harness_loop.c"
 
 
@@ -53,8 +57,7 @@ def main() -> None:
         program = _built(folder)
         beside_c = {layers: _beside_c(program, _network(folder, layers), folder) for layers in LAYERS}
     promises = [
-        at_most(f"microseconds that {loop} adds to an inference", 3, found["median_us"])
-        for loop, found in overhead.items()
+        at_most(f"microseconds that {loop} adds to an inference", 3, overhead[loop]["median_us"]) for loop in BARE
     ]
     for layers in LAYERS:
         promises += [
@@ -62,7 +65,9 @@ def main() -> None:
             for loop, ratio in medians[layers]["ratios"].items()
         ]
         promises.append(
-            _near_one(f"the runner's loop over C, {layers} layers", 0.03, beside_c[layers]["ratios"]["run"])
+            _near_one(
+                f"the runner's loop over C, {layers} layers", 0.03, beside_c[layers]["ratios"]["the runner's loop"]
+            )
         )
     content = {"seed": SEED, "overhead": overhead, "medians": medians, "beside_c": beside_c}
     sys.exit(not write("harness", content, promises))
@@ -78,20 +83,16 @@ def _overhead(folder: Path) -> dict[str, Any]:
     """Return how many microseconds each loop adds to an inference of a network that takes next to none."""
     run = _warm(_network(folder, **SMALLEST))
     loops: dict[str, Callable[[], object]] = {
-        "bare": lambda: _bare_untimed(run, OVERHEAD_RUNS),
-        "the runner's loop": lambda: _runner(run, OVERHEAD_RUNS),
-        "the gate's loop": lambda: _gate(run, OVERHEAD_RUNS),
+        "bare": partial(_untimed, _bound_call(run)),
+        "the runner's loop": partial(_runner, run, OVERHEAD_RUNS),
+        "bare, with feeds": partial(_untimed, _fed_call(run)),
+        "the gate's loop": partial(run.milliseconds, OVERHEAD_RUNS),
     }
-    taken = _in_turn({name: partial(_seconds, loop) for name, loop in loops.items()}, OVERHEAD_ROUNDS)
-    bare = taken.pop("bare")
+    taken = _in_turn({name: partial(_microseconds, loop) for name, loop in loops.items()}, OVERHEAD_ROUNDS)
     return {
-        name: {
-            "median_us": float(np.median(values - bare) / OVERHEAD_RUNS * 1e6),
-            "bare_inference_us": float(np.median(bare) / OVERHEAD_RUNS * 1e6),
-            "rounds_us": [round(float(v), 4) for v in (values - bare) / OVERHEAD_RUNS * 1e6],
-        }
-        for name, values in taken.items()
-    }
+        name: {"median_us": float(np.median(taken[name] - taken[bare])), "rounds_us": taken[name].round(4).tolist()}
+        for name, bare in BARE.items()
+    } | {bare: {"median_us": 0.0, "rounds_us": taken[bare].round(4).tolist()} for bare in BARE.values()}
 
 
 def _medians(network: Path) -> dict[str, Any]:
@@ -102,24 +103,23 @@ def _medians(network: Path) -> dict[str, Any]:
     run = _warm(network)
     runs = GROUPS * max(1, round(SAMPLE_SECONDS / run.warm()))
     loops: dict[str, Loop] = {
-        "bare": _bare,
-        "bare, in groups": _bare_in_groups,
+        "bare": lambda run, runs: _bare(_bound_call(run), runs),
         "the runner's loop": _runner,
+        "bare, with feeds": lambda run, runs: _bare(_fed_call(run), runs).reshape(GROUPS, -1).mean(axis=1),
         "the gate's loop": _gate_samples,
     }
     taken = _in_turn({name: partial(_median, loop, run, runs) for name, loop in loops.items()}, MEDIAN_ROUNDS)
-    beside = {"the runner's loop": "bare", "the gate's loop": "bare, in groups"}
     return {
         "inferences_in_a_round": runs,
         "medians_ms": {name: values.round(5).tolist() for name, values in taken.items()},
-        "ratios": {name: _ratio(taken[name], taken[bare]) for name, bare in beside.items()},
+        "ratios": {name: _ratio(taken[name], taken[bare]) for name, bare in BARE.items()},
     }
 
 
 def _beside_c(program: Path, network: Path, folder: Path) -> dict[str, Any]:
     """Return the ratios of medians to those of the C program, in fresh processes that take turns.
 
-    *bound* is a bare Python loop with inputs and outputs bound beforehand: what is left then is not Python's copying.
+    *with feeds*: as a Python program calls it, which converts inputs and outputs in each call.
     """
     run = _warm(network)
     runs = max(30, round(PROCESS_SECONDS / run.warm()))
@@ -156,40 +156,46 @@ def _ratio(values: Rows, bare: Rows) -> dict[str, float]:
     return {"low": found.low, "median": found.median, "high": found.high}
 
 
-def _seconds(loop: Callable[[], object]) -> float:
-    """Return how long a whole loop takes, with all that it does between inferences."""
+def _microseconds(loop: Callable[[], object]) -> float:
+    """Return how long an inference of a whole loop takes, with all that it does between inferences."""
     began = time.perf_counter()
     loop()
-    return time.perf_counter() - began
+    return (time.perf_counter() - began) / OVERHEAD_RUNS * 1e6
 
 
-def _bare_untimed(run: interleaved.Run, runs: int) -> None:
-    """Run so often and do nothing else."""
-    call, feeds = run.session.run, run.feeds
-    for _ in range(runs):
-        call(None, feeds)
+def _bound_call(run: interleaved.Run) -> Call:
+    """Return the call that the runner makes."""
+    make: Any = runner.caller  # it has no types, since it runs on Python 3.6 as well
+    call: Call = make(run.session, run.feeds, {"provider": "CPUExecutionProvider"})
+    return call
 
 
-def _bare(run: interleaved.Run, runs: int) -> Rows:
+def _fed_call(run: interleaved.Run) -> Call:
+    """Return the call that the gate makes."""
+    return partial(run.session.run, None, run.feeds)
+
+
+def _untimed(call: Call) -> None:
+    """Call so often and do nothing else."""
+    for _ in range(OVERHEAD_RUNS):
+        call()
+
+
+def _bare(call: Call, runs: int) -> Rows:
     """Return milliseconds of each inference, from a clock that is read once for each."""
-    call, feeds, clock = run.session.run, run.feeds, time.perf_counter_ns
+    clock = time.perf_counter_ns
     stamps = [0] * (runs + 1)
     stamps[0] = clock()
     for number in range(1, runs + 1):
-        call(None, feeds)
+        call()
         stamps[number] = clock()
     return np.diff(stamps) / 1e6
 
 
 def _runner(run: interleaved.Run, runs: int) -> Rows:
     """Return the samples of ``edgekd bench``."""
-    loop: Any = runner.timed  # it has no types, since it runs on Python 3.6 as well
-    return np.asarray(loop(run.session, run.feeds, {"runs": runs, "seconds": 0})[0])
-
-
-def _gate(run: interleaved.Run, runs: int) -> float:
-    """Return one sample of ``edgekd gate``."""
-    return run.milliseconds(runs)
+    loop: Any = runner.timed
+    return np.asarray(loop(_bound_call(run), {"runs": runs, "seconds": 0})[0])
 
 
 def _gate_samples(run: interleaved.Run, runs: int) -> Rows:
@@ -197,29 +203,12 @@ def _gate_samples(run: interleaved.Run, runs: int) -> Rows:
     return np.array([run.milliseconds(runs // GROUPS) for _ in range(GROUPS)])
 
 
-def _bare_in_groups(run: interleaved.Run, runs: int) -> Rows:
-    """Return the means of such groups in a bare loop."""
-    means: Rows = _bare(run, runs).reshape(GROUPS, -1).mean(axis=1)
-    return means
+def _fed(run: interleaved.Run, runs: int) -> Rows:
+    """Return milliseconds of each inference as Python programs call it."""
+    return _bare(_fed_call(run), runs)
 
 
-def _bound(run: interleaved.Run, runs: int) -> Rows:
-    """Return milliseconds of each inference with inputs and outputs bound beforehand."""
-    binding = run.session.io_binding()
-    for name, array in run.feeds.items():
-        binding.bind_cpu_input(name, array)
-    for given in run.session.get_outputs():
-        binding.bind_output(given.name)
-    call, clock = run.session.run_with_iobinding, time.perf_counter_ns
-    taken = [0] * runs
-    for number in range(runs):
-        began = clock()
-        call(binding)
-        taken[number] = clock() - began
-    return np.asarray(taken) / 1e6
-
-
-HOW: Final[Mapping[str, Loop]] = {"run": _runner, "bound": _bound}
+HOW: Final[Mapping[str, Loop]] = {"the runner's loop": _runner, "with feeds": _fed}
 
 
 def _answer(how: str, network: Path, runs: int) -> None:
@@ -230,7 +219,7 @@ def _answer(how: str, network: Path, runs: int) -> None:
 def _warm(network: Path) -> interleaved.Run:
     """Return a network that is loaded and warm."""
     run = interleaved.Run(network.name, str(network), 1)
-    _bare_untimed(run, WARM_UP)
+    run.milliseconds(WARM_UP)
     return run
 
 
