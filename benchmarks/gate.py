@@ -43,7 +43,7 @@ def main() -> None:
         for number in range(len(rows), rounds * len(KINDS)):
             kind, is_loaded = KINDS[number % len(KINDS)]
             settings = msgspec.structs.replace(SETTINGS, seed=10_000 * number)
-            with _load() if is_loaded else nullcontext():
+            with busy_core() if is_loaded else nullcontext():
                 rows.append(_row(kind, gate(files["same"], files[kind], settings), is_loaded=is_loaded))
             with ROWS.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(rows[-1]) + "\n")
@@ -103,7 +103,7 @@ def _true_ratio(base: Path, other: Path) -> float:
 
 
 @contextmanager
-def _load() -> Iterator[None]:
+def busy_core() -> Iterator[None]:
     """Keep one core busy meanwhile."""
     process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:

@@ -1,242 +1,252 @@
-"""Whether the harness of edgekd bench adds to what it measures: against a bare loop, and against a program in C.
+"""What the measuring itself costs: our timing loops beside bare ones, and beside ONNX Runtime's C API.
 
     python benchmarks/harness.py
 
-One thread on one core. The loop of the runner and a bare loop take turns in one process, on the same session; the
-program (tools/arm-emulation/run_model.c, built for this host) and the runner take turns as fresh processes on the same
-release of ONNX Runtime.
-A long run that reads the clocks once a second is looked at: what comes right behind a reading against all others.
+One network, one session: bare loop, the runner's loop and the gate's take turns in another order every time, and only
+what they differ by in a round counts. The C program (``harness_loop.c``, built with ``cc`` against the library in the
+wheel) cannot share a session: there, fresh processes take turns.
 """
 
-import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from importlib import import_module
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import numpy as np
-import onnx
 import onnxruntime as ort
-from built_in import exported
-from onnx import TensorProto, helper
+from numpy.typing import NDArray
 from recording import ROOT, Promise, at_most, write
 
-from edgekd.bench.inputs import form_of, random_sample
-from edgekd.bench.python_run import RUNNER
-from edgekd.bench.raw_tensors import write_samples
-from edgekd.bench.request import Request
-from edgekd.export.legalize import legalize
-from edgekd.export.shapes import fix_batch
+from edgekd.bench import interleaved, runner
+from edgekd.bench.blocks import SAMPLE_SECONDS
+from edgekd.bench.statistics import ratio_interval
 
-runner: Any = import_module("edgekd.bench.runner")  # it has no types: it runs on Python 3.6 too
+Rows = NDArray[np.float64]
+Call = Callable[[], object]
+Loop = Callable[[interleaved.Run, int], Rows]
 
-ROUNDS: Final = 60
-EMPTY_RUNS: Final = 2000
-PROCESSES: Final = 15
-PROCESS_RUNS: Final = 300
-SUSTAINED_S: Final = 60.0
-NETWORKS: Final = ("dscnn", "resnet")
+SMALLEST: Final[Mapping[str, int]] = {"layers": 1, "channels": 4, "side": 8}
+LAYERS: Final = (4, 20, 40)  # values of many more layers fade into denormals, which take another time
+CHANNELS, SIDE, SEED = 32, 24, 0
+WARM_UP: Final = 50
+OVERHEAD_ROUNDS, OVERHEAD_RUNS = 400, 200
+MEDIAN_ROUNDS, PROCESS_ROUNDS = 600, 12
+GROUPS: Final = 2
+"""A round is short, so that what disturbs the machine disturbs all of its loops: two samples of the gate."""
 
-_IN_PYTHON: Final = """
-import ctypes, sys, onnxruntime
-words = [word.encode() for word in sys.argv[1:]]
-ctypes.CDLL(sys.argv[1] + ".so").main(len(words), (ctypes.c_char_p * (len(words) + 1))(*words, None))
-"""
-"""The program as a library of a Python process."""
+PROCESS_SECONDS: Final = 0.3
+BARE: Final[Mapping[str, str]] = {"the runner's loop": "bare", "the gate's loop": "bare, with feeds"}
+"""Each of our loops, and the bare one that makes the same call."""
 
-Feeds = dict[str, Any]
+C_SOURCE: Final = ROOT / "benchmarks" / "harness_loop.c"
 
 
 def main() -> None:
-    """Measure all and judge."""
-    core = max(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {core})
-    promises: list[Promise] = []
-    content: dict[str, Any] = {"core": core, "rounds": ROUNDS, "processes": PROCESSES}
+    """Measure and judge."""
+    if len(sys.argv) > 1:
+        _answer(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        overhead_us = overhead(empty_network(folder / "empty.onnx"))
-        content["overhead_us"] = overhead_us
-        promises.append(at_most("the harness adds to an inference, us, median", 3, float(np.median(overhead_us))))
-        program = build(folder)
-        for network in NETWORKS:
-            path = folder / f"{network}.onnx"
-            onnx.save(legalize(fix_batch(exported(network)), opset=13, ir_version=8), path)
-            found, judged = compared(network, path, program, folder)
-            content[network] = found
-            promises += judged
-        disturbed = sustained(folder / f"{NETWORKS[0]}.onnx", folder)
-        content["sustained"] = disturbed
-        share = disturbed["behind_a_reading"] / disturbed["others"] - 1
-        promises.append(at_most("an inference behind a reading of the clocks, longer by, relative", 0.1, share))
+        overhead = _overhead(folder)
+        medians = {layers: _medians(_network(folder, layers)) for layers in LAYERS}
+        program = _built(folder)
+        beside_c = {layers: _beside_c(program, _network(folder, layers), folder) for layers in LAYERS}
+    promises = [
+        at_most(f"microseconds that {loop} adds to an inference", 3, overhead[loop]["median_us"]) for loop in BARE
+    ]
+    for layers in LAYERS:
+        promises += [
+            _near_one(f"{loop} over a bare loop, {layers} layers", 0.01, ratio)
+            for loop, ratio in medians[layers]["ratios"].items()
+        ]
+        promises.append(
+            _near_one(
+                f"the runner's loop over C, {layers} layers", 0.03, beside_c[layers]["ratios"]["the runner's loop"]
+            )
+        )
+    content = {"seed": SEED, "overhead": overhead, "medians": medians, "beside_c": beside_c}
     sys.exit(not write("harness", content, promises))
 
 
-def overhead(path: Path) -> list[float]:
-    """Return by how many microseconds an inference of nothing takes longer in the runner's loop, for each round."""
-    session, feeds = opened(path)
-    request = {"runs": EMPTY_RUNS, "seconds": 0, "provider": runner.CPU}
-    run = runner.caller(session, feeds, request)
-    differences = []
-    for number in range(ROUNDS):
-        loops = {"bare": lambda: bare(run), "runner": lambda: runner.timed(run, request)}
-        spent = in_turn(loops, number)
-        differences.append(1e6 * (spent["runner"] - spent["bare"]) / EMPTY_RUNS)
-    return differences
+def _near_one(what: str, bound: float, ratio: Mapping[str, float]) -> Promise:
+    """Return the promise that a ratio is 1 within *bound*."""
+    found = abs(ratio["median"] - 1)
+    return at_most(f"{what}: distance of the ratio of medians from 1", bound, found)
 
 
-def compared(name: str, path: Path, program: Path | None, folder: Path) -> tuple[dict[str, Any], list[Promise]]:
-    """Return medians in milliseconds of the runner, a bare loop and the program in C, and what they promise."""
-    session, feeds = opened(path)
-    run = runner.caller(session, feeds, {"provider": runner.CPU})
-    runs = int(np.clip(50 / runner.timed_ms(run), 10, 200))
-    request = {"runs": runs, "seconds": 0}
-    pairs = []
-    for number in range(ROUNDS):
-        loops: dict[str, Callable[[], list[float]]] = {
-            "bare": lambda: bare_samples(run, runs),
-            "runner": lambda: runner.timed(run, request)[0],
-        }
-        medians = {name: float(np.median(loops[name]())) for name in sorted(loops, reverse=number % 2 == 1)}
-        pairs.append((medians["runner"], medians["bare"]))
-    ratio = float(np.median([harness / plain for harness, plain in pairs]))
-    found: dict[str, Any] = {"runner_and_bare_ms": pairs, "ratio_to_bare": ratio}
-    promises = [at_most(f"{name}: median of the runner from a bare loop's, relative", 0.01, abs(ratio - 1))]
-    if program is not None:
-        ours, theirs, in_python = processes(path, program, folder)
-        found |= {"runner_ms": ours, "program_ms": theirs, "program_in_python_ms": in_python}
-        found["program_in_python_to_c"] = float(np.median(np.array(in_python) / np.array(theirs)))
-        share = float(np.median(np.array(ours) / np.array(theirs)))
-        found["ratio_to_c"] = share
-        promises.append(at_most(f"{name}: median of the runner from the C program's, relative", 0.03, abs(share - 1)))
-    return found, promises
-
-
-def processes(path: Path, program: Path, folder: Path) -> tuple[list[float], list[float], list[float]]:
-    """Return the medians of fresh processes that take turns: the runner's, the program's, and its in a Python process.
-
-    The last one is the C library called from a process that is Python all the same: what differs from the runner is
-    only that the runner calls ONNX Runtime as it is built into the Python package.
-    """
-    core = max(os.sched_getaffinity(0))
-    request = folder / "request.json"
-    asked = Request(model=str(path), threads=1, runs=PROCESS_RUNS, cores=(core,))
-    request.write_bytes(msgspec.json.encode(asked))
-    kinds = write_samples([random_sample(form_of(path), 1, path=path)], folder / "samples")
-    told = [
-        *(str(program), "--model", str(path), "--samples", str(folder / "samples"), "--outputs", str(folder / "out")),
-        *(word for kind in kinds for word in ("--input", str(kind))),
-        *("--core", str(core), "--times", str(folder / "times"), "--warmup", "50", "--runs", str(PROCESS_RUNS)),
-    ]
-    ours: list[float] = []
-    theirs: list[float] = []
-    in_python: list[float] = []
-
-    def run_ours() -> None:
-        done = subprocess.run([sys.executable, str(RUNNER), str(request)], capture_output=True, check=True, cwd=folder)
-        ours.append(float(np.median(json.loads(done.stdout)["samples_ms"])))
-
-    def run_theirs() -> None:
-        subprocess.run(told, capture_output=True, check=True, cwd=folder)
-        theirs.append(_median_of(folder / "times"))
-
-    def run_theirs_in_python() -> None:
-        subprocess.run([sys.executable, "-c", _IN_PYTHON, *told], capture_output=True, check=True, cwd=folder)
-        in_python.append(_median_of(folder / "times"))
-
-    for number in range(PROCESSES):
-        in_turn({"ours": run_ours, "theirs": run_theirs, "theirs in python": run_theirs_in_python}, number)
-    return ours, theirs, in_python
-
-
-def _median_of(times: Path) -> float:
-    """Return the median milliseconds of the program's file of times."""
-    lines = (line.split() for line in times.read_text().splitlines())
-    return float(np.median([float(words[2]) for words in lines if words[0] == "sample"]))
-
-
-def sustained(path: Path, folder: Path) -> dict[str, Any]:
-    """Return the median milliseconds of inferences right behind a reading and of the others, with the raw samples."""
-    request = folder / "long.json"
-    asked = Request(model=str(path), threads=1, runs=1, seconds=SUSTAINED_S, cores=(max(os.sched_getaffinity(0)),))
-    request.write_bytes(msgspec.json.encode(asked))
-    done = subprocess.run([sys.executable, str(RUNNER), str(request)], capture_output=True, check=True, cwd=folder)
-    run = json.loads(done.stdout)
-    started = np.array(run["started_ms"])
-    samples = np.array(run["samples_ms"])
-    behind = np.searchsorted(started, [reading["started_ms"] for reading in run["readings"]])
-    others = np.delete(samples, behind)
+def _overhead(folder: Path) -> dict[str, Any]:
+    """Return how many microseconds each loop adds to an inference of a network that takes next to none."""
+    run = _warm(_network(folder, **SMALLEST))
+    loops: dict[str, Callable[[], object]] = {
+        "bare": partial(_untimed, _bound_call(run)),
+        "the runner's loop": partial(_runner, run, OVERHEAD_RUNS),
+        "bare, with feeds": partial(_untimed, _fed_call(run)),
+        "the gate's loop": partial(run.milliseconds, OVERHEAD_RUNS),
+    }
+    taken = _in_turn({name: partial(_microseconds, loop) for name, loop in loops.items()}, OVERHEAD_ROUNDS)
     return {
-        "readings": len(behind),
-        "behind_a_reading": float(np.median(samples[behind])),
-        "others": float(np.median(others)),
-        "behind_ms": samples[behind].tolist(),
-        "others_ms": others[:: max(1, len(others) // 2000)].tolist(),
+        name: {"median_us": float(np.median(taken[name] - taken[bare])), "rounds_us": taken[name].round(4).tolist()}
+        for name, bare in BARE.items()
+    } | {bare: {"median_us": 0.0, "rounds_us": taken[bare].round(4).tolist()} for bare in BARE.values()}
+
+
+def _medians(network: Path) -> dict[str, Any]:
+    """Return the ratio of each loop's median to that of a bare loop which notes the clock after each inference.
+
+    Each sample of the gate is the mean of several inferences, and so are those it is compared with.
+    """
+    run = _warm(network)
+    runs = GROUPS * max(1, round(SAMPLE_SECONDS / run.warm()))
+    loops: dict[str, Loop] = {
+        "bare": lambda run, runs: _bare(_bound_call(run), runs),
+        "the runner's loop": _runner,
+        "bare, with feeds": lambda run, runs: _bare(_fed_call(run), runs).reshape(GROUPS, -1).mean(axis=1),
+        "the gate's loop": _gate_samples,
+    }
+    taken = _in_turn({name: partial(_median, loop, run, runs) for name, loop in loops.items()}, MEDIAN_ROUNDS)
+    return {
+        "inferences_in_a_round": runs,
+        "medians_ms": {name: values.round(5).tolist() for name, values in taken.items()},
+        "ratios": {name: _ratio(taken[name], taken[bare]) for name, bare in BARE.items()},
     }
 
 
-def in_turn(loops: Mapping[str, Callable[[], object]], number: int) -> dict[str, float]:
-    """Run every loop once, in another order every time; return the seconds that each took."""
-    spent = {}
-    for name in sorted(loops, reverse=number % 2 == 1):
-        began = time.perf_counter()
-        loops[name]()
-        spent[name] = time.perf_counter() - began
-    return spent
+def _beside_c(program: Path, network: Path, folder: Path) -> dict[str, Any]:
+    """Return the ratios of medians to those of the C program, in fresh processes that take turns.
+
+    *with feeds*: as a Python program calls it, which converts inputs and outputs in each call.
+    """
+    run = _warm(network)
+    runs = max(30, round(PROCESS_SECONDS / run.warm()))
+    sample = folder / "sample"
+    (array,) = run.feeds.values()
+    array.tofile(sample)
+    library = next((Path(ort.__file__).parent / "capi").glob("libonnxruntime.so.*"))
+    words = [str(program), str(library), str(network), str(sample), str(WARM_UP), str(runs), *map(str, array.shape)]
+    taken = _in_turn(
+        {
+            "c": partial(_median_ms, words, scale=1e-6),
+            **{how: partial(_median_ms, [sys.executable, __file__, how, str(network), str(runs)]) for how in HOW},
+        },
+        PROCESS_ROUNDS,
+    )
+    ratios = {how: _ratio(taken[how], taken["c"]) for how in HOW}
+    return {"ratios": ratios, "runs": runs, "medians_ms": {name: values.tolist() for name, values in taken.items()}}
 
 
-def bare(run: Callable[[], object]) -> None:
-    """Run an inference so often, with nothing around it."""
-    for _ in range(EMPTY_RUNS):
-        run()
-
-
-def bare_samples(run: Callable[[], object], runs: int) -> list[float]:
-    """Return the milliseconds of each inference, in the least loop that tells them."""
-    taken = []
-    for _ in range(runs):
-        began = time.perf_counter_ns()
-        run()
-        taken.append((time.perf_counter_ns() - began) / 1e6)
+def _in_turn(takers: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, Rows]:
+    """Return what each gives in each round, all of them in another order every time."""
+    random = np.random.default_rng(SEED)
+    names = tuple(takers)
+    taken = {name: np.empty(rounds) for name in names}
+    for number in range(rounds):
+        for position in random.permutation(len(names)):
+            taken[names[position]][number] = takers[names[position]]()
     return taken
 
 
-def opened(path: Path) -> tuple[ort.InferenceSession, Feeds]:
-    """Return a warm session of one thread, and what it is fed."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    feeds = runner.examples(session, 1)
-    for _ in range(50):
-        session.run(None, feeds)
-    return session, feeds
+def _ratio(values: Rows, bare: Rows) -> dict[str, float]:
+    """Return the median ratio of rounds with its 95 % interval."""
+    found = ratio_interval([np.log(values / bare)], confidence=0.95)
+    return {"low": found.low, "median": found.median, "high": found.high}
 
 
-def empty_network(path: Path) -> Path:
-    """Write a network that does next to nothing, so that the loop is what is seen."""
-    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "empty", value[:1], value[1:])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
-    return path
+def _microseconds(loop: Callable[[], object]) -> float:
+    """Return how long an inference of a whole loop takes, with all that it does between inferences."""
+    began = time.perf_counter()
+    loop()
+    return (time.perf_counter() - began) / OVERHEAD_RUNS * 1e6
 
 
-def build(folder: Path) -> Path | None:
-    """Return the program built for this host, None where the wheel of this host has no library to link."""
-    found = sorted((Path(ort.__file__).parent / "capi").glob("libonnxruntime.so*"))
-    if not found:
-        return None
-    program, library = folder / "run_model", folder / "libonnxruntime.so.1"
-    library.symlink_to(found[0])
-    source = ROOT / "tools" / "arm-emulation" / "run_model.c"
-    words: list[str | Path] = ["gcc", "-std=gnu11", "-O2", "-fPIC", source, library, "-lm", f"-Wl,-rpath,{folder}"]
-    subprocess.run([*words, "-o", program], check=True)
-    subprocess.run([*words, "-shared", "-o", f"{program}.so"], check=True)
+def _bound_call(run: interleaved.Run) -> Call:
+    """Return the call that the runner makes."""
+    make: Any = runner.caller  # it has no types, since it runs on Python 3.6 as well
+    call: Call = make(run.session, run.feeds, {"provider": "CPUExecutionProvider"})
+    return call
+
+
+def _fed_call(run: interleaved.Run) -> Call:
+    """Return the call that the gate makes."""
+    return partial(run.session.run, None, run.feeds)
+
+
+def _untimed(call: Call) -> None:
+    """Call so often and do nothing else."""
+    for _ in range(OVERHEAD_RUNS):
+        call()
+
+
+def _bare(call: Call, runs: int) -> Rows:
+    """Return milliseconds of each inference, from a clock that is read once for each."""
+    clock = time.perf_counter_ns
+    stamps = [0] * (runs + 1)
+    stamps[0] = clock()
+    for number in range(1, runs + 1):
+        call()
+        stamps[number] = clock()
+    return np.diff(stamps) / 1e6
+
+
+def _runner(run: interleaved.Run, runs: int) -> Rows:
+    """Return the samples of ``edgekd bench``."""
+    loop: Any = runner.timed
+    return np.asarray(loop(_bound_call(run), {"runs": runs, "seconds": 0})[0])
+
+
+def _gate_samples(run: interleaved.Run, runs: int) -> Rows:
+    """Return samples of ``edgekd gate``, each the mean of a group of inferences."""
+    return np.array([run.milliseconds(runs // GROUPS) for _ in range(GROUPS)])
+
+
+def _fed(run: interleaved.Run, runs: int) -> Rows:
+    """Return milliseconds of each inference as Python programs call it."""
+    return _bare(_fed_call(run), runs)
+
+
+HOW: Final[Mapping[str, Loop]] = {"the runner's loop": _runner, "with feeds": _fed}
+
+
+def _answer(how: str, network: Path, runs: int) -> None:
+    """Print samples in milliseconds, as a process of its own."""
+    print("\n".join(map(str, HOW[how](_warm(network), runs))))
+
+
+def _warm(network: Path) -> interleaved.Run:
+    """Return a network that is loaded and warm."""
+    run = interleaved.Run(network.name, str(network), 1)
+    run.milliseconds(WARM_UP)
+    return run
+
+
+def _network(folder: Path, layers: int, *, channels: int = CHANNELS, side: int = SIDE) -> Path:
+    """Return a network of so many equal layers."""
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
+    from slowed import equal_layers  # noqa: PLC0415 - it loads onnx, for which a process that only times does not wait
+
+    return equal_layers(folder / f"{layers}.onnx", layers, channels=channels, side=side)
+
+
+def _median(loop: Loop, run: interleaved.Run, runs: int) -> float:
+    """Return the median of a loop's samples."""
+    return float(np.median(loop(run, runs)))
+
+
+def _median_ms(command: Sequence[str], *, scale: float = 1.0) -> float:
+    """Return the median of the numbers that *command* prints, times *scale*."""
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return float(np.median(np.array(said.split(), np.float64))) * scale
+
+
+def _built(folder: Path) -> Path:
+    """Return the C program, compiled."""
+    program = folder / "harness_loop"
+    flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-std=c11", "-D_POSIX_C_SOURCE=200809L"]
+    subprocess.run(["cc", *flags, "-o", str(program), str(C_SOURCE), "-ldl"], check=True)
     return program
 
 

@@ -4,19 +4,41 @@
         latency_gate("models/net.onnx", max_regression="3%", budget="20ms")
 
 Baselines are files in ``edgekd_baselines`` beside the test; ``pytest --edgekd-update`` makes the networks of today the
-new ones. Nothing heavy is loaded until a test asks for the fixture.
+new ones, and judges nothing. Nothing heavy is loaded until a test asks for the fixture.
 """
 
-import shutil
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
-BASELINES = "edgekd_baselines"
-MARKER = "latency_gate"
+BASELINES: Final = "edgekd_baselines"
+MARKER: Final = "latency_gate"
+EMULATOR: Final = "emulator"
+KEPT: Final = ("network", "samples")
 Gate = Callable[..., None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a test asks of its network, as text with units.
+
+    *max_regression*: what is allowed, 3% or 0.5% of instructions where nothing is said. *on*: this host (``local``), or
+    ``emulator:CORE`` to count instructions, which a shared machine does not disturb. *baseline*: a copy of the
+    ``network``, or its ``samples`` on this host, a small file that holds for this host alone and is sure less often.
+    """
+
+    max_regression: str | None = None
+    floor: str = "0ms"
+    budget: str | None = None
+    threads: int = 1
+    on: str = "local"
+    baseline: str = "network"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,49 +62,134 @@ def latency_gate(request: pytest.FixtureRequest) -> Gate:
     update = bool(request.config.getoption("--edgekd-update"))
 
     def check(model: str | Path, **given: str | int) -> None:
-        _check(folder / model, folder / BASELINES, update=update, **(settings | given))
+        __tracebackhide__ = True
+        from edgekd.core.errors import EdgekdError  # noqa: PLC0415 - pytest starts without it
+
+        try:
+            wanted = _wanted(settings | given)
+            baseline = _baseline(folder, Path(model), wanted)
+            if not (folder / model).is_file():
+                pytest.fail(f"{folder / model}: no such file", pytrace=False)
+            if update:
+                _renew(folder / model, baseline, wanted)
+            elif not baseline.is_file():
+                pytest.fail(
+                    f"{baseline}: no baseline yet; run pytest --edgekd-update once and commit it", pytrace=False
+                )
+            else:
+                _judge(folder / model, baseline, wanted)
+        except EdgekdError as error:
+            pytest.fail(str(error), pytrace=False)
 
     return check
 
 
-def _check(  # noqa: PLR0913 - what a test may say of its network
-    model: Path,
-    baselines: Path,
-    *,
-    update: bool,
-    max_regression: str = "3%",
-    floor: str = "0ms",
-    budget: str | None = None,
-    threads: int = 1,
-) -> None:
-    """Compare *model* with its baseline, and its median on this host with *budget*."""
-    __tracebackhide__ = True
-    from edgekd.bench.gate import GateSettings, gate  # noqa: PLC0415 - pytest starts without it
-    from edgekd.core.amounts import milliseconds_of, part_of  # noqa: PLC0415
-    from edgekd.core.errors import EdgekdError  # noqa: PLC0415
+def _wanted(settings: dict[str, Any]) -> Wanted:
+    """Return what a test asks for. Raises ConfigError for a setting that is none."""
+    from edgekd.core.errors import ConfigError  # noqa: PLC0415
 
-    baseline = baselines / model.name
-    if not model.is_file():
-        pytest.fail(f"{model}: no such file", pytrace=False)
-    if update or not baseline.exists():
-        if not update:
-            pytest.fail(f"{baseline}: no baseline yet; run pytest --edgekd-update once and commit it", pytrace=False)
-        baselines.mkdir(exist_ok=True)
-        shutil.copyfile(model, baseline)
-    try:
-        settings = GateSettings(
-            max_regression=part_of(max_regression, where="max_regression"),
-            floor_ms=milliseconds_of(floor, where="floor"),
-            threads=threads,
-        )
-        limit_ms = None if budget is None else milliseconds_of(budget, where="budget")
-        verdict = gate(baseline, model, settings)
-    except EdgekdError as error:
-        pytest.fail(str(error), pytrace=False)
-    if verdict.answer == "regression":
-        pytest.fail(f"{model.name}: {verdict.reason}", pytrace=False)
+    known = [field.name for field in fields(Wanted)]
+    if unknown := sorted(set(settings) - set(known)):
+        message = f"{MARKER}: no setting {unknown[0]!r}; known are {', '.join(known)}."
+        raise ConfigError(message)
+    wanted = Wanted(**settings)
+    is_counted = wanted.on.partition(":")[0] == EMULATOR
+    if wanted.on != "local" and not is_counted:
+        message = f"{MARKER}: on={wanted.on!r} given; expected local or emulator:CORE, such as emulator:cortex-a76."
+        raise ConfigError(message)
+    if wanted.baseline not in KEPT:
+        message = f"{MARKER}: baseline={wanted.baseline!r} given; expected {' or '.join(KEPT)}."
+        raise ConfigError(message)
+    if is_counted and (wanted.budget is not None or wanted.baseline == "samples"):
+        message = f"{MARKER}: instructions have no budget in time and no samples; leave out budget and baseline."
+        raise ConfigError(message)
+    return wanted
+
+
+def _baseline(folder: Path, model: Path, wanted: Wanted) -> Path:
+    """Return where the baseline of *model*, as the test names it, is kept: by its path, so that names may repeat."""
+    inside = Path(model.name) if model.is_absolute() or ".." in model.parts else model
+    kept = folder / BASELINES / inside
+    return kept.with_suffix(".json") if wanted.baseline == "samples" else kept
+
+
+def _renew(model: Path, baseline: Path, wanted: Wanted) -> None:
+    """Make *model* the baseline."""
+    from edgekd.bench.gate_files import save_samples  # noqa: PLC0415
+    from edgekd.core.disk import disk_errors, write_atomically  # noqa: PLC0415
+
+    with disk_errors(baseline):
+        baseline.parent.mkdir(parents=True, exist_ok=True)
+        if wanted.baseline == "network":
+            write_atomically(baseline, model.read_bytes())
+            return
+        with alone():
+            save_samples(model, baseline, _settings(wanted))
+
+
+def _judge(model: Path, baseline: Path, wanted: Wanted) -> None:
+    """Compare *model* with its baseline, and its median on this host with the budget."""
+    __tracebackhide__ = True
+    from edgekd.bench.gate_files import judge_files  # noqa: PLC0415
+    from edgekd.bench.gate_instructions import count_and_judge  # noqa: PLC0415
+    from edgekd.core.amounts import milliseconds_of  # noqa: PLC0415
+
+    settings = _settings(wanted)
+    place, _, core = wanted.on.partition(":")
+    if place == EMULATOR:
+        allowed = settings.max_regression
+        counted = count_and_judge(baseline, model, core or "cortex-a76", allowed, environment=os.environ)
+        _end(model, counted.answer, counted.reason, counted.advice)
+        return
+    limit_ms = None if wanted.budget is None else milliseconds_of(wanted.budget, where="budget")
+    with alone():
+        verdict = judge_files(baseline, model, settings, threads=wanted.threads)
     median_ms = verdict.comparisons[-1].candidate_ms
-    if limit_ms is not None and median_ms > limit_ms:
-        pytest.fail(f"{model.name}: {median_ms:.3g} ms on this host; the budget is {limit_ms:g} ms", pytrace=False)
-    if verdict.answer == "inconclusive":
-        pytest.skip(f"{model.name}: inconclusive: {verdict.reason}; {verdict.advice}")
+    if limit_ms is not None and median_ms > limit_ms and verdict.answer != "regression":
+        said = f"{model.name}: {median_ms:.3g} ms on this host; the budget is {limit_ms:g} ms"
+        if _workers() > 1:
+            pytest.skip(f"{said}, but {_workers()} workers share it: run this test without -n")
+        pytest.fail(said, pytrace=False)
+    _end(model, verdict.answer, verdict.reason, verdict.advice)
+
+
+def _end(model: Path, answer: str, reason: str, advice: str) -> None:
+    """Fail the test for a regression, skip it where nothing is sure."""
+    __tracebackhide__ = True
+    if answer == "regression":
+        wanted = "where that is wanted, pytest --edgekd-update makes it the baseline"
+        pytest.fail(f"{model.name}: slower than its baseline: {reason}; {wanted}", pytrace=False)
+    if answer == "inconclusive":
+        pytest.skip(f"{model.name}: inconclusive: {reason}; {advice}")
+
+
+def _settings(wanted: Wanted) -> Any:  # noqa: ANN401 - GateSettings, which is not loaded when this file is
+    """Return the gate's settings."""
+    from edgekd.bench.gate import GateSettings  # noqa: PLC0415
+    from edgekd.core.amounts import milliseconds_of, part_of  # noqa: PLC0415
+
+    default = "3%" if wanted.on == "local" else "0.5%"
+    return GateSettings(
+        max_regression=part_of(wanted.max_regression or default, where="max_regression"),
+        floor_ms=milliseconds_of(wanted.floor, where="floor"),
+        threads=wanted.threads,
+    )
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other latency test of this user runs on this host, in whatever worker or run of pytest."""
+    import fcntl  # noqa: PLC0415 - pytest also starts where there is none
+
+    path = Path(tempfile.gettempdir()) / f"edgekd-gate-{os.getuid()}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _workers() -> int:
+    """Return how many workers of pytest-xdist share this host; 1 without it."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

@@ -4,21 +4,18 @@ Both run in turn in fresh processes, so that what slows the machine slows both. 
 control: where it differs from itself, the host is too unsteady to say anything.
 """
 
-import subprocess
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, Protocol, TypeVar
 
 import msgspec
 import numpy as np
 
+from edgekd.bench.blocks import Block, Request, expect_same_inputs, timed
 from edgekd.bench.host import Host, this_host
-from edgekd.bench.interleaved import Block, Failure, Request
 from edgekd.bench.statistics import Interval, Rows, log_ratios, ratio_interval
-from edgekd.core.errors import ConfigError, StageError
 
 Answer = Literal["pass", "regression", "inconclusive"]
 
@@ -31,6 +28,8 @@ confidence of each look."""
 
 LARGEST_CONTROL: Final = 0.01
 """By how much the baseline may differ from itself, as a part."""
+
+QUIETER: Final = "run it again on a host that does nothing else"
 
 
 class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,22 +78,21 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def gate(baseline: Path, candidate: Path, settings: GateSettings) -> Verdict:
     """Return whether *candidate* is slower than *baseline*, two ONNX files, by more than *settings* allow.
 
-    Raises ConfigError where a file cannot be run, StageError where a process ends without an answer.
+    Raises ConfigError where a file cannot be run or their inputs differ, StageError where a process ends without an
+    answer.
     """
     began = time.monotonic()
     deadline = began + settings.max_seconds
-    first = compare(baseline, candidate, settings, deadline=deadline, round_number=0)
-    found = [first]
-    if first.answer == "regression":
-        found.append(compare(baseline, candidate, settings, deadline=deadline, round_number=1))
-    answer = first.answer if all(one.answer == first.answer for one in found) else "inconclusive"
+    answer, found = found_twice(
+        lambda number: compare(baseline, candidate, settings, deadline=deadline, round_number=number)
+    )
     return Verdict(
         answer=answer,
         reason=_reason(answer, found),
         advice=_advice(answer, found[-1]),
         seconds=time.monotonic() - began,
         settings=settings,
-        comparisons=tuple(found),
+        comparisons=found,
         host=this_host(),
     )
 
@@ -102,19 +100,56 @@ def gate(baseline: Path, candidate: Path, settings: GateSettings) -> Verdict:
 def compare(
     baseline: Path, candidate: Path, settings: GateSettings, *, deadline: float, round_number: int
 ) -> Comparison:
-    """Return the first sure answer of a sequence of blocks, or that none was found by the last look or *deadline*."""
-    files = {BASELINE: baseline, CANDIDATE: candidate, CONTROL: baseline}
-    blocks: list[Block] = []
-    current: Comparison | None = None
-    for looks_at in LOOKS:
-        while len(blocks) < looks_at:
-            seed = settings.seed + 1000 * round_number + len(blocks)
-            blocks.append(_block(files, settings, seed=seed))
-        current = judged(blocks, settings)
-        if current.answer != "inconclusive" or time.monotonic() > deadline:
+    """Return what one sequence of blocks says."""
+    files = {BASELINE: str(baseline), CANDIDATE: str(candidate), CONTROL: str(baseline)}
+
+    def take(number: int) -> Block:
+        seed = settings.seed + 1000 * round_number + number
+        found = timed(Request(files=files, threads=settings.threads, seconds=settings.block_seconds, seed=seed))
+        expect_same_inputs(found.inputs[BASELINE], found.inputs[CANDIDATE], names=(str(baseline), str(candidate)))
+        return found.block
+
+    return until_sure(take, lambda blocks: judged(blocks, settings), deadline=deadline)
+
+
+class Answered(Protocol):
+    """Anything with an answer."""
+
+    @property
+    def answer(self) -> Answer:
+        """Return it."""
+
+
+Found = TypeVar("Found", bound=Answered)
+
+
+def until_sure(take: Callable[[int], Block], judge: Callable[[Sequence[Block]], Found], *, deadline: float) -> Found:
+    """Return the first sure answer to blocks taken in a row, or that none was found by the last look or *deadline*.
+
+    As many as the first look needs are taken in any case.
+    """
+    blocks = [take(number) for number in range(LOOKS[0])]
+    current = judge(blocks)
+    for looks_at in LOOKS[1:]:
+        if current.answer != "inconclusive" or time.monotonic() >= deadline:
             break
-    assert current is not None  # noqa: S101 - there is at least one look
+        while len(blocks) < looks_at and time.monotonic() < deadline:
+            blocks.append(take(len(blocks)))
+        current = judge(blocks)
     return current
+
+
+def found_twice(compare_once: Callable[[int], Found]) -> tuple[Answer, tuple[Found, ...]]:
+    """Return the answer of a comparison, which is made a second time where the first one calls it a regression."""
+    first = compare_once(0)
+    found = (first, compare_once(1)) if first.answer == "regression" else (first,)
+    return agreed(found), found
+
+
+def agreed(found: Sequence[Answered]) -> Answer:
+    """Return the answer that all of *found* give; where they do not agree, nothing is sure."""
+    answers = {one.answer for one in found}
+    return answers.pop() if len(answers) == 1 else "inconclusive"
 
 
 def judged(blocks: Sequence[Block], settings: GateSettings) -> Comparison:
@@ -137,12 +172,15 @@ def judged(blocks: Sequence[Block], settings: GateSettings) -> Comparison:
 
 
 def _answer(ratio: Interval, control: Interval, limit: float) -> Answer:
-    """Return the answer that an interval allows: a regression wholly above the limit, a pass wholly below it.
+    """Return the answer that an interval allows.
 
     Where the control says that the baseline differs from itself, there is none.
     """
-    if abs(control.median - 1) > LARGEST_CONTROL:
-        return "inconclusive"
+    return "inconclusive" if abs(control.median - 1) > LARGEST_CONTROL else answer_of(ratio, limit)
+
+
+def answer_of(ratio: Interval, limit: float) -> Answer:
+    """Return a regression for an interval wholly above the limit, a pass for one wholly below it."""
     if ratio.low > limit:
         return "regression"
     return "pass" if ratio.high < limit else "inconclusive"
@@ -151,29 +189,6 @@ def _answer(ratio: Interval, control: Interval, limit: float) -> Answer:
 def _logs(blocks: Sequence[Block], name: str) -> list[Rows]:
     """Return the logarithms of the ratios of file *name* to the baseline, by block."""
     return [log_ratios(block.samples_ms[name], block.samples_ms[BASELINE]) for block in blocks]
-
-
-def _block(files: Mapping[str, Path], settings: GateSettings, *, seed: int) -> Block:
-    """Return one block from a fresh process."""
-    request = Request(
-        files={name: str(path) for name, path in files.items()},
-        threads=settings.threads,
-        seconds=settings.block_seconds,
-        seed=seed,
-    )
-    command = [sys.executable, "-m", "edgekd.bench.interleaved"]
-    done = subprocess.run(  # noqa: S603 - our own module; no name reaches a shell
-        command, input=msgspec.json.encode(request), capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason was given"]
-        message = f"gate: the process that times ended with {done.returncode}: {said[0]}."
-        raise StageError(message)
-    answer = msgspec.json.decode(done.stdout, type=Block | Failure)
-    if isinstance(answer, Failure):
-        message = f"{files[answer.file]}: {answer.reason}."
-        raise ConfigError(message)
-    return answer
 
 
 def _reason(answer: Answer, found: Sequence[Comparison]) -> str:
@@ -196,11 +211,18 @@ def _advice(answer: Answer, last: Comparison) -> str:
     """Return what would settle it: nothing where it is settled."""
     if answer != "inconclusive":
         return ""
-    distance = abs(np.log(last.ratio.median / last.limit))
-    width = np.log(last.ratio.high / last.ratio.low) / 2
+    if abs(last.control.median - 1) > LARGEST_CONTROL:
+        return QUIETER
+    return more_pairs(last.ratio, last.limit)
+
+
+def more_pairs(ratio: Interval, limit: float) -> str:
+    """Return what would narrow an interval so far that it leaves out the limit."""
+    distance = abs(np.log(ratio.median / limit))
+    width = np.log(ratio.high / ratio.low) / 2
     more = (width / max(distance, 1e-6)) ** 2
-    if more <= 1 or abs(last.control.median - 1) > LARGEST_CONTROL:
-        return "run it again on a host that does nothing else"
+    if more <= 1:
+        return QUIETER
     if more > LOOKS[-1]:
         return "the difference is at the limit itself: choose a limit further from it, or count instructions"
     return f"about {more:.1f} times as many pairs (a longer --max-seconds), or a quieter host"

@@ -3,20 +3,22 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
+from edgekd.bench.blocks import Input, Inputs, expect_same_inputs
 from edgekd.bench.cores import CORES
 from edgekd.bench.emulator import EmulationSettings, Emulator, emulator_folder, find_emulator, run_emulated
 from edgekd.bench.gate import Answer
-from edgekd.bench.raw_tensors import AnyArrays
 from edgekd.core.errors import ConfigError
 
+Example = dict[str, NDArray[Any]]
 CALLS: Final = 12
 """Calls of each network; the first, which packs weights, does not count."""
 
@@ -48,6 +50,8 @@ def count_and_judge(
         message = f"--on emulator:{core}: no such core; known are {', '.join(CORES)}."
         raise ConfigError(message)
     emulator = find_emulator(emulator_folder(environment))
+    inputs = [_inputs(_example(_read(path), path)) for path in (baseline, candidate)]
+    expect_same_inputs(*inputs, names=(str(baseline), str(candidate)))
     before, after = (instructions(emulator, path, core) for path in (baseline, candidate))
     ratio, limit = after / before, 1 + max_regression
     return Counted(
@@ -66,7 +70,8 @@ def count_and_judge(
 def instructions(emulator: Emulator, path: Path, core: str) -> int:
     """Return the instructions of one inference of the ONNX file *path* on *core*."""
     settings = EmulationSettings(repeats=CALLS, count=True)
-    return run_emulated(emulator, CORES[core], path, [_example(_read(path), path)], settings).instructions.total
+    sample = tuple(_example(_read(path), path).values())
+    return run_emulated(emulator, CORES[core], path, [sample], settings).instructions.total
 
 
 def _read(path: Path) -> ModelProto:
@@ -78,10 +83,15 @@ def _read(path: Path) -> ModelProto:
         raise ConfigError(message) from error
 
 
-def _example(model: ModelProto, path: Path) -> AnyArrays:
+def _inputs(example: Example) -> Inputs:
+    """Return the inputs that *example* is for."""
+    return {name: Input(type=array.dtype.name, shape=array.shape) for name, array in example.items()}
+
+
+def _example(model: ModelProto, path: Path) -> Example:
     """Return numbers for each input, 1 where a size is open; they do not change how many instructions are taken."""
     constants = {tensor.name for tensor in model.graph.initializer}
-    arrays = []
+    arrays = {}
     for value in model.graph.input:
         if value.name in constants:
             continue
@@ -90,5 +100,5 @@ def _example(model: ModelProto, path: Path) -> AnyArrays:
             raise ConfigError(message)
         kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
         shape = [dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim]
-        arrays.append(np.random.default_rng(0).standard_normal(shape).astype(kind))
-    return tuple(arrays)
+        arrays[value.name] = np.random.default_rng(0).standard_normal(shape).astype(kind)
+    return arrays

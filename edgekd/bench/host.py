@@ -5,7 +5,6 @@ import platform
 from pathlib import Path
 
 import msgspec
-import onnxruntime
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +21,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
 def this_host() -> Host:
     """Return the fingerprint of the machine this runs on."""
+    import onnxruntime  # noqa: PLC0415 - who only reads what hosts measured does not wait for it
+
     facts = _cpu_facts()
     return Host(
         cpu=facts.get("model name", platform.processor() or "unknown"),

@@ -14,11 +14,10 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from edgekd.bench.blocks import SAMPLE_SECONDS, Block, Failure, Input, Request, Timed
+
 WARMUP_RUNS: Final = 50
 WARMUP_SECONDS: Final = 0.2
-SAMPLE_SECONDS: Final = 0.003
-"""A sample sums as many inferences as take this long: the clock and the scheduler weigh less then."""
-
 LEAST_ROUNDS, MOST_ROUNDS = 8, 120
 _QUIET: Final = 3
 _TYPES: Final[Mapping[str, type[np.generic]]] = {
@@ -26,34 +25,15 @@ _TYPES: Final[Mapping[str, type[np.generic]]] = {
     "tensor(double)": np.float64,
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
+    "tensor(int16)": np.int16,
     "tensor(int32)": np.int32,
     "tensor(int64)": np.int64,
     "tensor(int8)": np.int8,
+    "tensor(uint16)": np.uint16,
+    "tensor(uint32)": np.uint32,
+    "tensor(uint64)": np.uint64,
     "tensor(uint8)": np.uint8,
 }
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """Files by name, how many *threads* run each, how long the timing may take, and where the order comes from."""
-
-    files: dict[str, str]
-    threads: int
-    seconds: float
-    seed: int
-
-
-class Block(msgspec.Struct, frozen=True, kw_only=True, tag="block"):
-    """Milliseconds of one inference, one number for each round and file: the mean of *inferences* in a row."""
-
-    inferences: int
-    samples_ms: dict[str, list[float]]
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
-    """Why nothing was timed: the *file* by name, and a clause that says what is wrong with it."""
-
-    file: str
-    reason: str
 
 
 class _FileError(Exception):
@@ -64,23 +44,29 @@ class _FileError(Exception):
         self.failure = failure
 
 
-def measure(request: Request) -> Block:
+def measure(request: Request) -> Timed:
     """Return one block. Raises where a file cannot be loaded or run."""
     random = np.random.default_rng(request.seed)
-    runs = {name: _Run(name, path, request.threads) for name, path in request.files.items()}
-    slowest = max(run.warm() for run in runs.values())
-    inferences = max(1, round(SAMPLE_SECONDS / slowest))
-    a_round = slowest * inferences * len(runs)
+    runs = {name: Run(name, path, request.threads) for name, path in (request.files | request.references).items()}
+    seconds = {name: run.warm() for name, run in runs.items()}
+    slowest = max(seconds[name] for name in request.files)
+    pace = {name: slowest if name in request.files else own for name, own in seconds.items()}
+    inferences = {name: max(1, round(SAMPLE_SECONDS / pace[name])) for name in runs} | request.inferences
+    a_round = sum(pace[name] * inferences[name] for name in runs)
     rounds = int(np.clip(request.seconds / a_round, LEAST_ROUNDS, MOST_ROUNDS))
     names = tuple(runs)
     samples: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for position in random.permutation(len(names)):
-            samples[names[position]].append(runs[names[position]].milliseconds(inferences))
-    return Block(inferences=inferences, samples_ms=samples)
+            name = names[position]
+            samples[name].append(runs[name].milliseconds(inferences[name]))
+    return Timed(
+        block=Block(inferences=inferences, samples_ms=samples),
+        inputs={name: runs[name].inputs for name in request.files},
+    )
 
 
-class _Run:
+class Run:
     """One file, loaded, with numbers to run it on: zeros of its shapes, 1 where a size is open."""
 
     def __init__(self, name: str, path: str, threads: int) -> None:
@@ -89,12 +75,17 @@ class _Run:
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = _QUIET
         try:
-            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-            self._feeds = {given.name: _example(given) for given in self._session.get_inputs()}
-            self._session.run(None, self._feeds)
+            self.session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self.feeds = {given.name: _example(given) for given in self.session.get_inputs()}
+            self.session.run(None, self.feeds)
         except Exception as error:  # ONNX Runtime raises a dozen unrelated types from its native code
             reason = f"ONNX Runtime {ort.__version__} cannot run it: {str(error).strip().splitlines()[0]}"
             raise _FileError(Failure(file=name, reason=reason)) from error
+
+    @property
+    def inputs(self) -> dict[str, Input]:
+        """Return the inputs as they are timed."""
+        return {name: Input(type=array.dtype.name, shape=array.shape) for name, array in self.feeds.items()}
 
     def warm(self) -> float:
         """Run until it is warm, and return about how many seconds one inference takes: the median of the last runs."""
@@ -106,7 +97,7 @@ class _Run:
 
     def milliseconds(self, inferences: int) -> float:
         """Return how long one of so many *inferences* in a row takes."""
-        run, feeds = self._session.run, self._feeds
+        run, feeds = self.session.run, self.feeds
         began = time.perf_counter_ns()
         for _ in range(inferences):
             run(None, feeds)
@@ -129,7 +120,7 @@ def main() -> None:
     """Answer one request."""
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     try:
-        answer: Block | Failure = measure(request)
+        answer: Timed | Failure = measure(request)
     except _FileError as error:
         answer = error.failure
     sys.stdout.buffer.write(msgspec.json.encode(answer))

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
@@ -15,18 +15,36 @@ from edgekd.core.amounts import milliseconds_of, part_of
 from edgekd.core.disk import disk_errors, write_atomically
 from edgekd.core.errors import ConfigError
 
+if TYPE_CHECKING:
+    from edgekd.bench.gate import Verdict
+    from edgekd.bench.gate_instructions import Counted
+    from edgekd.bench.gate_stored import StoredVerdict
+
+_LOCAL: Final = "local"
+_EMULATOR: Final = "emulator"
+_ALLOWED: Final = (
+    "The slowdown that is allowed. One clearly above it fails, one of just so much ends as not sure: "
+    "to find a slowdown of 5%, allow 3% [default: 3%; 0.5% of instructions]."
+)
+
 
 def command(  # noqa: PLR0913 - one for each option
-    baseline: Annotated[Path, typer.Option("--baseline", help="The network to hold to: an ONNX file.")],
-    candidate: Annotated[Path, typer.Option("--candidate", help="The new one.")],
-    *,
-    on: Annotated[str, typer.Option("--on", help="local, or emulator:CORE to count instructions.")] = "local",
-    max_regression: Annotated[
-        str | None,
-        typer.Option("--max-regression", help="What is allowed, such as 3% [default: 3%, 0.5% of instructions]."),
+    baseline: Annotated[
+        Path, typer.Option("--baseline", help="The network to hold to: an ONNX file, or samples that --save wrote.")
+    ],
+    candidate: Annotated[
+        Path | None, typer.Option("--candidate", help="The new one: an ONNX file, or its samples on the same host.")
     ] = None,
+    *,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Judge nothing: write samples of --baseline to this JSON file.")
+    ] = None,
+    on: Annotated[str, typer.Option("--on", help="local, or emulator:CORE to count instructions.")] = "local",
+    max_regression: Annotated[str | None, typer.Option("--max-regression", help=_ALLOWED)] = None,
     floor: Annotated[str, typer.Option("--floor", help="A slowdown that never counts, such as 0.2ms.")] = "0ms",
-    threads: Annotated[int, typer.Option("--threads", min=1, max=256, help="Threads of each network.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, max=256, help="Of each network [default: 1, or the samples'].")
+    ] = None,
     max_seconds: Annotated[float, typer.Option("--max-seconds", min=1, help="How long to look at most.")] = 60.0,
     seed: Annotated[int, typer.Option("--seed", help="Where the order of the runs comes from.")] = 0,
     junit: Annotated[Path | None, typer.Option("--junit", help="Write the answer as JUnit XML.")] = None,
@@ -34,34 +52,50 @@ def command(  # noqa: PLR0913 - one for each option
     as_json: JsonOption = False,
 ) -> None:
     """Compare two networks on this host: exit 0 no slower, 1 slower, 4 not sure."""
-    for path in (baseline, candidate):
-        if not path.is_file():
-            message = f"{path}: no such file; give an ONNX file."
-            raise ConfigError(message)
-    gates, reports = import_module("edgekd.bench.gate"), import_module("edgekd.bench.gate_report")
-    counts = import_module("edgekd.bench.gate_instructions")
     place, _, core = on.partition(":")
-    if place == "emulator":
-        limit = part_of(max_regression or "0.5%", where="--max-regression")
-        counted = counts.count_and_judge(baseline, candidate, core or "cortex-a76", limit, environment=os.environ)
-        _tell(counted, reports.markdown_of_counts(counted, candidate), as_json=as_json)
-        _write({junit: reports.junit(counted, candidate), markdown: reports.markdown_of_counts(counted, candidate)})
-        sys.exit(gates.EXIT_CODES[counted.answer])
-    if on != "local":
+    if on != _LOCAL and place != _EMULATOR:
         message = f"--on: {on!r} given; expected local or emulator:CORE, such as emulator:cortex-a76."
         raise ConfigError(message)
+    gates, files = import_module("edgekd.bench.gate"), import_module("edgekd.bench.gate_files")
     settings = gates.GateSettings(
-        max_regression=part_of(max_regression or "3%", where="--max-regression"),
+        max_regression=part_of(max_regression or ("3%" if on == _LOCAL else "0.5%"), where="--max-regression"),
         floor_ms=milliseconds_of(floor, where="--floor"),
-        threads=threads,
         max_seconds=max_seconds,
         seed=seed,
     )
-    verdict = gates.gate(baseline, candidate, settings)
-    summary = reports.markdown(verdict, candidate)
-    _write({junit: reports.junit(verdict, candidate), markdown: summary})
-    _tell(verdict, summary, as_json=as_json)
-    sys.exit(gates.EXIT_CODES[verdict.answer])
+    if save is not None:
+        if candidate is not None or on != _LOCAL:
+            message = "--save: times --baseline alone, on this host; leave out --candidate and --on."
+            raise ConfigError(message)
+        files.save_samples(baseline, save, msgspec.structs.replace(settings, threads=threads or 1))
+        typer.echo(f"{save}: samples of {baseline}; judge a network with edgekd gate --baseline {save} --candidate ...")
+        return
+    if candidate is None:
+        message = "--candidate: not given; name the network to judge, or with --save a file for the baseline's samples."
+        raise ConfigError(message)
+    reports = import_module("edgekd.bench.gate_report")
+    found: Verdict | StoredVerdict | Counted
+    if place == _EMULATOR:
+        found = _count(baseline, candidate, core, settings.max_regression)
+        summary = reports.markdown_of_counts(found, candidate)
+    else:
+        found = files.judge_files(baseline, candidate, settings, threads=threads)
+        summary = reports.markdown(found, candidate)
+    _write({junit: reports.junit(found, candidate), markdown: summary})
+    typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=1).decode() if as_json else summary)
+    sys.exit(gates.EXIT_CODES[found.answer])
+
+
+def _count(baseline: Path, candidate: Path, core: str, max_regression: float) -> "Counted":
+    """Return the answer by instructions."""
+    files = import_module("edgekd.bench.gate_files")
+    for path in (baseline, candidate):
+        files.require_network(path, why="instructions are counted of networks")
+    counts = import_module("edgekd.bench.gate_instructions")
+    counted: Counted = counts.count_and_judge(
+        baseline, candidate, core or "cortex-a76", max_regression, environment=os.environ
+    )
+    return counted
 
 
 def _write(texts: Mapping[Path | None, str]) -> None:
@@ -70,8 +104,3 @@ def _write(texts: Mapping[Path | None, str]) -> None:
         if path is not None:
             with disk_errors(path):
                 write_atomically(path, text.encode())
-
-
-def _tell(verdict: object, summary: str, *, as_json: bool) -> None:
-    """Print the answer, for programs or for people."""
-    typer.echo(msgspec.json.format(msgspec.json.encode(verdict), indent=1).decode() if as_json else summary)

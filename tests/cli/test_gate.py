@@ -2,12 +2,16 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from commands import edgekd_command
 from emulator import the_emulator
 from slowed import equal_layers
+from stored import made_blocks, made_samples
+
+from edgekd.bench.gate_samples import write_samples
 
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:
@@ -40,6 +44,17 @@ def test_a_slower_network_ends_with_1_and_a_report_for_ci(tmp_path: Path) -> Non
         (("--candidate", "text.onnx", "--baseline", "base.onnx"), "text.onnx"),
         (("--candidate", "base.onnx", "--baseline", "base.onnx", "--on", "emulator:z80"), "no such core"),
         (("--candidate", "base.onnx", "--baseline", "base.onnx", "--on", "desk"), "expected local or emulator"),
+        (("--candidate", "other.onnx", "--baseline", "base.onnx"), "float32[1,32,12,12], but the baseline"),
+        (("--baseline", "base.onnx"), "--candidate: not given"),
+        (("--baseline", "base.onnx", "--save", "base.txt"), "base.txt: samples are known by the ending .json"),
+        (("--baseline", "base.onnx", "--save", "none/base.json"), "none: no such folder"),
+        (("--baseline", "none.onnx", "--save", "base.json"), "none.onnx: no such file"),
+        (("--baseline", "stored.json", "--save", "base.json"), "samples are taken of a network"),
+        (("--candidate", "base.onnx", "--baseline", "base.onnx", "--save", "base.json"), "leave out --candidate"),
+        (("--candidate", "stored.json", "--baseline", "base.onnx"), "nothing to stand beside"),
+        (("--candidate", "base.onnx", "--baseline", "list.json"), "list.json: no samples of edgekd gate"),
+        (("--candidate", "base.onnx", "--baseline", "stored.json"), "takes 'input' float32[1,32,24,24]"),
+        (("--candidate", "base.onnx", "--baseline", "stored.json", "--on", "emulator"), "instructions are counted"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
@@ -48,12 +63,75 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     """No traceback."""
     monkeypatch.chdir(tmp_path)
     equal_layers(tmp_path / "base.onnx", 1)
+    equal_layers(tmp_path / "other.onnx", 1, side=12)
     (tmp_path / "text.onnx").write_text("no network")
+    (tmp_path / "list.json").write_text("[]")
+    write_samples(tmp_path / "stored.json", made_samples(made_blocks(1.0)))
     done = run(*words)
     assert done.returncode == 2, done.stderr
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("ratio", "code"), [(1.0, 0), (1.2, 1), (1.03, 4)])
+def test_stored_samples_are_judged_without_any_runtime(tmp_path: Path, ratio: float, code: int) -> None:
+    """Neither torch nor ONNX Runtime nor onnx is loaded where nothing runs, and the reports for CI are written."""
+    write_samples(tmp_path / "base.json", made_samples(made_blocks(1.0)))
+    write_samples(tmp_path / "new.json", made_samples(made_blocks(ratio, seed=2)))
+    words = [
+        "gate",
+        "--baseline",
+        "base.json",
+        "--candidate",
+        "new.json",
+        "--junit",
+        "gate.xml",
+        "--markdown",
+        "gate.md",
+    ]
+    script = (
+        "import sys\nfrom edgekd.cli.main import main\n"
+        f"sys.argv = {['edgekd', *words]!r}\n"
+        "try:\n    main()\nfinally:\n"
+        "    print('loaded', sorted({'torch', 'onnx', 'onnxruntime', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "loaded []" in done.stdout
+    assert ('skipped="1"' in (tmp_path / "gate.xml").read_text()) == (code == 4)
+    assert (
+        (tmp_path / "gate.md").read_text().startswith(f"**{ {0: 'PASS', 1: 'REGRESSION', 4: 'INCONCLUSIVE'}[code] }**")
+    )
+
+
+def test_help_says_that_the_limit_itself_is_allowed() -> None:
+    """Who wants to find 5 % must allow less."""
+    said = " ".join(run("--help").stdout.replace("│", " ").split())
+    assert "to find a slowdown of 5%, allow 3%" in said
+
+
+@pytest.mark.slow
+def test_samples_that_were_saved_are_a_baseline(tmp_path: Path) -> None:
+    """Saved, then judged against the same file: no regression; one thrice as slow is no pass."""
+    base, slow = equal_layers(tmp_path / "base.onnx", 6), equal_layers(tmp_path / "slow.onnx", 18)
+    stored = tmp_path / "base.json"
+    done = run("--baseline", base, "--save", stored)
+    assert done.returncode == 0, done.stderr
+    assert "--baseline" in done.stdout
+    assert run("--baseline", stored, "--candidate", base).returncode in {0, 4}
+    assert run("--baseline", stored, "--candidate", slow).returncode in {1, 4}
+    refused = run("--baseline", stored, "--candidate", base, "--threads", 2)
+    assert (refused.returncode, "threads '1', now '2'" in refused.stderr) == (2, True)
+
+
+def test_by_instructions_other_inputs_are_refused(tmp_path: Path) -> None:
+    """Before anything is emulated."""
+    the_emulator()
+    base, other = equal_layers(tmp_path / "base.onnx", 1), equal_layers(tmp_path / "other.onnx", 1, side=12)
+    done = run("--baseline", base, "--candidate", other, "--on", "emulator")
+    assert done.returncode == 2
+    assert "only networks with the same inputs are compared" in done.stderr
 
 
 def test_by_instructions_one_layer_more_in_fifty_is_found(tmp_path: Path) -> None:

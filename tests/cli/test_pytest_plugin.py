@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from emulator import the_emulator
 from slowed import equal_layers
+
+from edgekd.pytest_plugin import alone
 
 SUITE = """
 import pytest
@@ -17,9 +20,9 @@ def test_latency(latency_gate):
 """
 
 
-def run(folder: Path, *words: str, more: str = "") -> tuple[int, str]:
+def run(folder: Path, *words: str, more: str = "", suite: str = SUITE) -> tuple[int, str]:
     """Run the suite in *folder*, whose call has *more* arguments; return the exit code and what was said."""
-    (folder / "test_app.py").write_text(SUITE.format(more=more))
+    (folder / "test_app.py").write_text(suite.format(more=more))
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *words]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
@@ -42,7 +45,8 @@ def test_a_slower_network_fails_and_an_update_accepts_it(app: Path) -> None:
     equal_layers(app / "net.onnx", 12)
     code, said = run(app)
     assert code == 1
-    assert "net.onnx: the candidate takes" in said
+    assert "net.onnx: slower than its baseline: the candidate takes" in said
+    assert "where that is wanted, pytest --edgekd-update" in said
     assert run(app, "--edgekd-update")[0] == 0
     assert (app / "edgekd_baselines" / "net.onnx").read_bytes() == (app / "net.onnx").read_bytes()
 
@@ -55,7 +59,15 @@ def test_a_budget_is_held_to(app: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "sentence"), [(', budget="fast"', "budget: 'fast' given"), (', max_regression="200%"', "max_regression")]
+    ("more", "sentence"),
+    [
+        (', budget="fast"', "budget: 'fast' given"),
+        (', max_regression="200%"', "max_regression"),
+        (', max_regresion="2%"', "no setting 'max_regresion'; known are max_regression, floor"),
+        (', on="desk"', "on='desk' given; expected local or emulator:CORE"),
+        (', on="emulator", budget="2ms"', "instructions have no budget in time"),
+        (', baseline="digest"', "baseline='digest' given; expected network or samples"),
+    ],
 )
 def test_a_wrong_setting_fails_in_a_sentence(app: Path, more: str, sentence: str) -> None:
     """Not in a traceback."""
@@ -72,3 +84,71 @@ def test_without_a_baseline_the_test_fails_and_says_how_to_make_one(tmp_path: Pa
     assert code == 1
     assert "--edgekd-update" in said
     assert not (tmp_path / "edgekd_baselines").exists()
+
+
+def test_networks_of_one_name_in_two_folders_have_two_baselines(tmp_path: Path) -> None:
+    """Each is where its network is, below the folder of baselines."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    for name in ("day", "night"):
+        (tmp_path / name).mkdir()
+        equal_layers(tmp_path / name / "net.onnx", 2 if name == "day" else 3)
+    suite = """
+import pytest
+
+@pytest.mark.parametrize("name", ["day", "night"])
+def test_latency(latency_gate, name):
+    latency_gate(f"{{name}}/net.onnx"{more})
+"""
+    assert run(tmp_path, "--edgekd-update", suite=suite)[0] == 0
+    for name in ("day", "night"):
+        network = tmp_path / name / "net.onnx"
+        assert (tmp_path / "edgekd_baselines" / name / "net.onnx").read_bytes() == network.read_bytes()
+
+
+def test_on_an_emulated_core_a_layer_more_fails(tmp_path: Path) -> None:
+    """Seven layers instead of six; what the machine does meanwhile does not matter."""
+    the_emulator()
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    on = ', on="emulator:cortex-a76", max_regression="0.5%"'
+    equal_layers(tmp_path / "net.onnx", 6, channels=4, side=8)
+    assert run(tmp_path, "--edgekd-update", more=on)[0] == 0
+    code, said = run(tmp_path, more=on)
+    assert (code, "1 passed" in said) == (0, True), said
+    equal_layers(tmp_path / "net.onnx", 7, channels=4, side=8)
+    code, said = run(tmp_path, more=on)
+    assert code == 1
+    assert "times the instructions of the baseline, and 1.0050 is allowed" in said
+
+
+def test_among_several_workers_a_missed_budget_fails_nobody(app: Path) -> None:
+    """The others disturb it: the test is skipped and says what to do."""
+    code, said = run(app, "-n", "2", more=', budget="1ns"')
+    assert code == 0, said
+    assert "2 workers share it: run this test without -n" in " ".join(said.split())
+
+
+def test_only_one_latency_test_of_a_user_runs_at_a_time() -> None:
+    """Another process, as another worker is, does not get the lock meanwhile, and gets it afterwards."""
+    script = "import edgekd.pytest_plugin as plugin\nwith plugin.alone():\n    print('alone')"
+    with alone():
+        other = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(timeout=1.5)
+    said, _ = other.communicate(timeout=60)
+    assert said == "alone\n"
+
+
+@pytest.mark.slow
+def test_samples_are_a_baseline_that_never_lets_a_network_thrice_as_slow_pass(app: Path) -> None:
+    """A file of some kilobytes instead of a copy of the network."""
+    more = ', baseline="samples"'
+    code, said = run(app, more=more)
+    assert code == 1
+    assert "net.json: no baseline yet" in said
+    assert run(app, "--edgekd-update", more=more)[0] == 0
+    assert (app / "edgekd_baselines" / "net.json").is_file()
+    code, said = run(app, more=more)
+    assert code == 0, said
+    equal_layers(app / "net.onnx", 18)
+    code, said = run(app, more=more)
+    assert "1 passed" not in said

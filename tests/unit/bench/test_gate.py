@@ -3,23 +3,23 @@
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import msgspec
 import numpy as np
 import pytest
 from slowed import equal_layers
 
-from edgekd.bench.gate import CANDIDATE, EXIT_CODES, GateSettings, Verdict, gate, judged
+from edgekd.bench.blocks import Block
+from edgekd.bench.gate import CANDIDATE, EXIT_CODES, Answer, GateSettings, Verdict, found_twice, gate, judged
 from edgekd.bench.gate_report import junit, markdown
 from edgekd.bench.host import this_host
-from edgekd.bench.interleaved import Block
 from edgekd.bench.statistics import log_ratios, ratio_interval
 from edgekd.core.errors import ConfigError
 
 
-def made(
-    ratio: float, *, blocks: int = 9, noise: float = 0.05, control: float = 1.0, base_ms: float = 2.0
-) -> list[Block]:
+def made(ratio: float, *, control: float = 1.0, seed: int = 1) -> list[Block]:
     """Return blocks in which the candidate takes *ratio* times as long, under noise that all three files share."""
-    random = np.random.default_rng(1)
+    random = np.random.default_rng(seed)
+    blocks, noise, base_ms = 9, 0.05, 2.0
     found = []
     for _ in range(blocks):
         machine = base_ms * np.exp(random.normal(0, 0.3, 60))
@@ -29,7 +29,12 @@ def made(
             CANDIDATE: machine * ratio * own[1],
             "control": machine * control * own[2],
         }
-        found.append(Block(inferences=1, samples_ms={name: list(values) for name, values in samples.items()}))
+        found.append(
+            Block(
+                inferences=dict.fromkeys(samples, 1),
+                samples_ms={name: list(values) for name, values in samples.items()},
+            )
+        )
     return found
 
 
@@ -74,6 +79,32 @@ def test_a_slowdown_below_the_floor_is_no_regression(floor_ms: float, answer: st
     assert judged(made(1.1), GateSettings(floor_ms=floor_ms)).answer == answer
 
 
+def test_where_nothing_changed_a_floor_below_resolution_alarms_nobody() -> None:
+    """Nothing at all is allowed, and a floor of a picosecond: of 40 draws none is called a regression."""
+    settings = GateSettings(max_regression=0, floor_ms=1e-9)
+    assert {judged(made(1.0, seed=seed), settings).answer for seed in range(40)} <= {"pass", "inconclusive"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "answer"),
+    [
+        (["pass"], "pass"),
+        (["inconclusive"], "inconclusive"),
+        (["regression", "regression"], "regression"),
+        (["regression", "pass"], "inconclusive"),
+        (["regression", "inconclusive"], "inconclusive"),
+    ],
+)
+def test_only_a_regression_is_looked_at_again_and_only_one_that_is_confirmed_counts(
+    answers: list[Answer], answer: Answer
+) -> None:
+    """Every comparison that is listed is made, and no other."""
+    ones = [msgspec.structs.replace(judged(made(1.0), GateSettings()), answer=one) for one in answers]
+    left = iter(ones)
+    assert found_twice(lambda _: next(left)) == (answer, tuple(ones))
+    assert next(left, None) is None
+
+
 def test_a_baseline_that_differs_from_itself_proves_nothing() -> None:
     """A control of 2 % makes even a slowdown of a half inconclusive."""
     assert judged(made(1.5, control=1.02), GateSettings()).answer == "inconclusive"
@@ -100,6 +131,20 @@ def test_a_half_more_is_found_twice(networks: tuple[Path, Path]) -> None:
     first, second = verdict.comparisons
     assert first.blocks != second.blocks
     assert min(first.ratio.low, second.ratio.low) > 1.05
+
+
+@pytest.mark.slow
+def test_a_floor_below_resolution_alarms_nobody_on_this_machine(networks: tuple[Path, Path]) -> None:
+    """A network beside itself, nothing allowed: pass or inconclusive, whatever else this machine does."""
+    verdict = gate(networks[0], networks[0], GateSettings(max_regression=0, floor_ms=1e-9, block_seconds=0.2))
+    assert verdict.answer in {"pass", "inconclusive"}
+
+
+def test_a_baseline_of_another_shape_is_refused(networks: tuple[Path, Path], tmp_path: Path) -> None:
+    """The sentence says what each takes."""
+    other = equal_layers(tmp_path / "other.onnx", 1, side=12)
+    with pytest.raises(ConfigError, match=r"other\.onnx: takes 'input' float32\[1,32,12,12\], but .*24,24"):
+        gate(networks[0], other, GateSettings(block_seconds=0.01))
 
 
 def test_a_file_that_cannot_run_is_one_sentence(networks: tuple[Path, Path], tmp_path: Path) -> None:
@@ -132,6 +177,9 @@ def test_junit_says_what_ci_understands(ratio: float, tag: str | None) -> None:
     assert [child.tag for child in case] == ([tag] if tag else [])
     assert (suite.get("failures"), suite.get("skipped")) == (str(int(tag == "failure")), str(int(tag == "skipped")))
     assert case.get("name") == "net.onnx"
+    assert (suite.tag, case.tag, suite.get("tests"), suite.get("errors")) == ("testsuite", "testcase", "1", "0")
+    assert (suite.get("time"), case.get("time"), case.get("classname")) == ("1.500", "1.500", "edgekd.gate")
+    assert [child.get("message", "")[:8] for child in case] == (["it is so"] if tag else [])
 
 
 def test_the_summary_names_host_limit_and_answer() -> None:
