@@ -9,10 +9,12 @@ from edgekd.targets.capability import (
     time_command,
     why_refused,
 )
+from edgekd.targets.cpus import cpu_mask, cpu_numbers
 from edgekd.targets.facts import (
     Benchmark,
     Budgets,
     Channels,
+    Cluster,
     Cost,
     Device,
     Gpu,
@@ -23,9 +25,10 @@ from edgekd.targets.facts import (
     Runtime,
     Source,
     Target,
+    ThrottleCheck,
     Verdict,
 )
-from edgekd.targets.loading import load_target, target_file, target_names
+from edgekd.targets.loading import load_target, target_file, target_names, target_path
 from edgekd.targets.starting import new_target, target_schema
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "Benchmark",
     "Budgets",
     "Channels",
+    "Cluster",
     "Cost",
     "Device",
     "Gpu",
@@ -43,8 +47,11 @@ __all__ = [
     "Runtime",
     "Source",
     "Target",
+    "ThrottleCheck",
     "Verdict",
     "build_command",
+    "cpu_mask",
+    "cpu_numbers",
     "exported_precisions",
     "load_target",
     "new_target",
@@ -52,6 +59,7 @@ __all__ = [
     "shipped_precision",
     "target_file",
     "target_names",
+    "target_path",
     "target_schema",
     "time_command",
     "why_refused",

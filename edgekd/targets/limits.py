@@ -33,11 +33,16 @@ def runtime_limits(name: str, version: str) -> RuntimeLimits | None:
     Limits never shrink from one release to the next, so a release that is not in the table can load at most
     what the next one in it loads; one newer than the whole table is not bounded.
     """
-    asked = _numbers(version)
+    asked = version_numbers(version)
     for release, limits in RUNTIMES[name].items():
-        if asked[: len(_numbers(release))] <= _numbers(release):
+        if asked[: len(version_numbers(release))] <= version_numbers(release):
             return limits
     return None
+
+
+def version_numbers(version: str) -> tuple[int, ...]:
+    """Return ``(8, 2, 1)`` for ``"8.2.1"``."""
+    return tuple(int(part) for part in version.split("."))
 
 
 def tensorrt_has_int8(compute_capability: str) -> bool:
@@ -46,17 +51,12 @@ def tensorrt_has_int8(compute_capability: str) -> bool:
     Source: MathWorks, GPU Coder, reference page of coder.TensorRTConfig's DataType. DP4A, the int8 dot
     product, came with 6.1; 6.2 (Tegra X2) was left without.
     """
-    return _numbers(compute_capability) >= (6, 1) and compute_capability != "6.2"
+    return version_numbers(compute_capability) >= (6, 1) and compute_capability != "6.2"
 
 
 def tensorrt_has_fp16(compute_capability: str) -> bool:
     """Return whether TensorRT builds fast FP16 layers there: 5.3, 6.0, 6.2 and from 7.0 on (same source)."""
-    return compute_capability in {"5.3", "6.0", "6.2"} or _numbers(compute_capability) >= (7, 0)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """Return ``(8, 2, 1)`` for ``"8.2.1"``."""
-    return tuple(int(part) for part in version.split("."))
+    return compute_capability in {"5.3", "6.0", "6.2"} or version_numbers(compute_capability) >= (7, 0)
 
 
 _ARMV8_0: Final = CoreLimits()
@@ -66,13 +66,15 @@ _ARMV9: Final = CoreLimits(dot_product=True, fp16_arithmetic=True, i8mm=True)
 # Sources: pytorch/cpuinfo src/arm/linux/aarch64-isa.c (which cores have the dot product; A55 and A75 only in
 # later revisions), pigirons/cpufp benchmark_result/arm64 (BCM2711, BCM2712, CD8180), LLVM's Carmel
 # /proc/cpuinfo in unittests/TargetParser (half precision but no dot product), microsoft/onnxruntime
-# onnxruntime/core/mlas/lib/platform.cpp (i8mm: A510, A710, X2 and later).
+# onnxruntime/core/mlas/lib/platform.cpp (i8mm: A510, A710, X2 and later), hrw/arm-socs-table/issues/25 (Denver 2).
+# The levels of x86-64 are those of its psABI: none of them has VNNI, AVX512-FP16 or AMX.
 CORES: Mapping[str, CoreLimits] = MappingProxyType(
     {
         "Cortex-A53": _ARMV8_0,
         "Cortex-A57": _ARMV8_0,
         "Cortex-A72": _ARMV8_0,
         "Cortex-A73": _ARMV8_0,
+        "Denver 2": _ARMV8_0,
         "Carmel": CoreLimits(fp16_arithmetic=True),
         "Cortex-A55": _ARMV8_2,
         "Cortex-A75": _ARMV8_2,
@@ -85,6 +87,9 @@ CORES: Mapping[str, CoreLimits] = MappingProxyType(
         "Cortex-A710": _ARMV9,
         "Cortex-X2": _ARMV9,
         "Cortex-A720": _ARMV9,
+        "x86-64-v2": CoreLimits(),
+        "x86-64-v3": CoreLimits(),
+        "x86-64-v4": CoreLimits(),
     },
 )
 
