@@ -15,6 +15,7 @@ comes from the errors of all other networks.
 """
 
 import csv
+import itertools
 import sys
 from typing import Any, Final
 
@@ -44,6 +45,8 @@ NEAR: Final = 0.2
 BOARDS: Final = ("Raspberry Pi 3", "Raspberry Pi 4", "Raspberry Pi 5", "Jetson")
 """The boards that have a bar of their own. The Raspberry Pi 5 is there as sold and overclocked."""
 
+LEAST_SHARED: Final = 8
+SAME: Final = ("core", "clock_ghz", "threads", "precision", "cores")
 Mask = NDArray[np.bool_]
 PLAIN: Final = (
     ("pointwise_products",),
@@ -61,14 +64,15 @@ def main() -> None:
     layers, known = dict(networks()), groups()
     points = table([group for group in known if group.precision != "int8"], layers)
     whole = Problem(points.amounts, points.training).solve()
-    left_out = without_networks(points, whole, lambda _name: None)
+    left_out = without_networks(points)
     commons = {name: fit.common for name, fit in zip(points.networks, left_out.fits, strict=True)}
     integers = table([group for group in known if group.precision == "int8"], layers)
     whole_integers = Problem(integers.amounts, integers.training, whole.common).solve()
-    left_out_integers = without_networks(integers, whole_integers, commons.get)
+    left_out_integers = without_networks(integers, commons)
     judged = _judged(points, LEAST_NETWORKS)
     boards = judged & np.array([any(board in one.device for board in BOARDS) for one in points.groups])[:, None]
     results = _results(points, whole, left_out, judged)
+    results["two tables of one core"] = _repeats(points)
     results["boards"] = {
         "left out everywhere": _score(left_out.log_ms - points.log_ms, boards),
         "known elsewhere": _score(known_elsewhere(points, left_out) - points.log_ms, boards),
@@ -153,6 +157,28 @@ def _coverage(error: Array, size: Array, judged: Mask) -> dict[str, float]:
         "n": len(inside),
         "covered": float(np.mean(inside)),
         "median_half_width_log": float(np.median(widths)),
+    }
+
+
+def _repeats(points: Table) -> dict[str, float]:
+    """Return how far two published tables of the same core, clock, threads and precision are apart.
+
+    That is what no estimate can beat: between other devices as they are, on one device with the median ratio taken out.
+    """
+    apart, speed_apart = [], []
+    for (one, first), (other, second) in itertools.combinations(zip(points.groups, points.training, strict=True), 2):
+        if not one.core or any(getattr(one, name) != getattr(other, name) for name in SAME):
+            continue
+        ratio = (first - second)[~np.isnan(first - second)]
+        if len(ratio) >= LEAST_SHARED:
+            apart += list(ratio)
+            speed_apart += list(ratio - np.median(ratio))
+    return {
+        "n": len(apart),
+        "median_difference": float(np.median(np.expm1(np.abs(apart)))),
+        "within_20_percent": float(np.mean(np.expm1(np.abs(apart)) <= NEAR)),
+        "median_difference_speed_apart": float(np.median(np.expm1(np.abs(speed_apart)))),
+        "within_20_percent_speed_apart": float(np.mean(np.expm1(np.abs(speed_apart)) <= NEAR)),
     }
 
 

@@ -37,11 +37,11 @@ def main() -> None:
     is_float = [group.precision != "int8" for group in known]
     points = table([group for group, wanted in zip(known, is_float, strict=True) if wanted], layers)
     whole = Problem(points.amounts, points.training).solve()
-    left_out = without_networks(points, whole, lambda _name: None)
+    left_out = without_networks(points)
     commons = {name: fit.common for name, fit in zip(points.networks, left_out.fits, strict=True)}
     integers = table([group for group, wanted in zip(known, is_float, strict=True) if not wanted], layers)
     whole_integers = Problem(integers.amounts, integers.training, whole.common).solve()
-    left_out_integers = without_networks(integers, whole_integers, commons.get)
+    left_out_integers = without_networks(integers, commons)
     kinds = common_kinds(found for name, found in layers.items() if name == family(name))
     written = Fitted(
         terms=tuple(term.name for term in TERMS),

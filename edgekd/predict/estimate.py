@@ -130,8 +130,8 @@ def _ground(target: Target, precision: Precision, threads: int, cluster: str) ->
         raise ConfigError(why)
     if precision == "fp16" and target.precision.fp16.verdict != "fast":
         message = (
-            f"{target.name}: published fp16 points compute in half precision, and there {target.precision.fp16.why}; "
-            f"so they are no ground for an estimate; {_CALIBRATE}."
+            f"{target.name}: fp16 is {target.precision.fp16.verdict} there ({target.precision.fp16.why}), while the "
+            f"published fp16 points compute in half precision: no ground for an estimate; {_CALIBRATE}."
         )
         raise ConfigError(message)
     clusters = target.device.clusters

@@ -18,25 +18,24 @@ from edgekd.predict.terms import TERMS
 Array = NDArray[np.float64]
 
 _RESIDUAL: Final = 0.07
-"""Expected deviation of a log latency from its group's own prices: what repeats of a published table show."""
+"""Expected deviation of a log latency: how far two tables of equal cores, clocks and threads are, speed apart."""
 _HUBER: Final = 2.5
 _CLASS_DEVIATION: Final = 1.5
-_TERM_DEVIATION: Final = 0.4
+_TERM_DEVIATION: Final = 0.25
 _GROUP_CLASS_DEVIATION: Final = 0.5
 _GROUP_TERM_DEVIATION: Final = 0.3
 _PRIOR_GROUPS: Final = 10.0
-_ROUNDS: Final = 12
+_ROUNDS: Final = 3
 _STEPS: Final = 60
 _TOLERANCE: Final = 3e-5
 _LARGEST_STEP: Final = 1.0
 
 
 class Fit(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Log prices in ms: *common* (terms,), of each group (groups, terms); *covariance* of what is a group's own."""
+    """Log prices in ms: *common* (terms,), and those of each group (groups, terms)."""
 
     common: Array
     groups: Array
-    covariance: Array
 
 
 class _State(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -62,37 +61,22 @@ class Problem:
         self._rough: Array = rough if common is None else common
         self._common_precision = common_precision()
 
-    def solve(self, start: Fit | None = None, *, rounds: int = _ROUNDS) -> Fit:
-        """Return the fit; *start* gives covariance and prices to go on from."""
+    def solve(self, *, rounds: int = _ROUNDS) -> Fit:
+        """Return the fit; the first of *rounds* assumes a covariance, every other takes what the one before found."""
         initial = _together(_GROUP_CLASS_DEVIATION, _GROUP_TERM_DEVIATION)
-        covariance = initial if start is None else start.covariance
-        state = self._start(start, covariance)
-        count = len(self._log_ms)
+        covariance, state = initial, self._start(initial)
         for _ in range(rounds):
             state = self._minimum(state, _inverse(covariance))
             spread = self._uncertainty(state, _inverse(covariance))
             squares = state.own.T @ state.own + spread.sum(axis=0)
-            covariance = (squares + _PRIOR_GROUPS * initial) / (count + _PRIOR_GROUPS)
-        prices = state.common + state.speed[:, None] + state.own
-        return Fit(common=state.common, groups=prices, covariance=covariance)
+            covariance = (squares + _PRIOR_GROUPS * initial) / (len(self._log_ms) + _PRIOR_GROUPS)
+        return Fit(common=state.common, groups=state.common + state.speed[:, None] + state.own)
 
-    def refit(self, start: Fit) -> Fit:
-        """Return the fit with the covariance of *start*: for points of which a few were left out."""
-        state = self._minimum(self._start(start, start.covariance), _inverse(start.covariance))
-        prices = state.common + state.speed[:, None] + state.own
-        return Fit(common=state.common, groups=prices, covariance=start.covariance)
-
-    def _start(self, start: Fit | None, covariance: Array) -> _State:
-        """Return the state to start from: all groups alike but for their speed, or that of an earlier fit."""
-        if start is not None and len(start.groups) == len(self._log_ms):
-            offset = start.groups - start.common
-            speed = offset.mean(axis=1)
-            return self._state(start.common, speed, offset - speed[:, None], _inverse(covariance))
-        common = self._rough
-        guess = np.log(self._amounts @ np.exp(common))
-        differences = np.where(self._known, self._log_ms - guess, np.nan)
-        speed = np.nanmedian(differences, axis=1)
-        return self._state(common, speed, np.zeros((len(speed), len(common))), _inverse(covariance))
+    def _start(self, covariance: Array) -> _State:
+        """Return the state to start from: all groups alike but for their speed."""
+        guess = np.log(self._amounts @ np.exp(self._rough))
+        speed = np.nanmedian(np.where(self._known, self._log_ms - guess, np.nan), axis=1)
+        return self._state(self._rough, speed, np.zeros((len(speed), len(self._rough))), _inverse(covariance))
 
     def _state(self, common: Array, speed: Array, own: Array, precision: Array) -> _State:
         """Return the state of these prices with its objective."""

@@ -1,6 +1,6 @@
 """How well the fit estimates what it has not seen: networks left out everywhere, and whole devices."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -58,16 +58,17 @@ def table(groups: Sequence[Group], networks: dict[str, tuple[Layer, ...]]) -> Ta
     )
 
 
-def without_networks(points: Table, whole: Fit, starts: Callable[[str], Array | None]) -> LeftOut:
+def without_networks(points: Table, commons: Mapping[str, Array] | None = None) -> LeftOut:
     """Return estimates of every point by a fit that has not seen its network in any group.
 
-    *starts* gives, for the network that is left out, the common prices to start from, None for the rough ones.
+    Every fit starts from nothing: even the covariance of prices would know the network that is left out. *commons* are
+    the common prices to start from by the network that they have not seen either, the rough ones where none are given.
     """
     found, fits = np.full(points.log_ms.shape, np.nan), []
     for column, name in enumerate(points.networks):
         seen = points.training.copy()
         seen[:, column] = np.nan
-        fit = Problem(points.amounts, seen, starts(name)).refit(whole)
+        fit = Problem(points.amounts, seen, None if commons is None else commons[name]).solve()
         found[:, column] = np.log(np.exp(fit.groups) @ points.amounts[column])
         fits.append(fit)
     return LeftOut(log_ms=found, fits=tuple(fits))
@@ -89,7 +90,7 @@ def known_elsewhere(points: Table, left_out: LeftOut) -> Array:
 def without_devices(points: Table, left_out: LeftOut) -> dict[Nearness, Array]:
     """Return estimates of every point from other devices alone, by fits that have not seen its network.
 
-    For *core* only other devices with the same core count, for *family* only those with another one of its family.
+    *core* are estimates from the same core, *family* from another core of its family.
     """
     nearer: dict[Nearness, Array] = {name: np.full(points.log_ms.shape, np.nan) for name in NEARNESS if name != "board"}
     for column, fit in enumerate(left_out.fits):
@@ -121,18 +122,18 @@ def half_width(error: Array, coverage: float) -> float:
     return float(sizes[min(len(sizes) - 1, int(np.ceil((len(sizes) + 1) * coverage)) - 1)])
 
 
-def _median(errors: Array) -> Array:
-    """Return the median over groups, zero where no other device has the network."""
-    known = ~np.isnan(errors).all(axis=0)
-    found = np.zeros(errors.shape[1])
-    found[known] = np.nanmedian(errors[:, known], axis=0)
-    return found
-
-
 def scales(points: Table, left_out: LeftOut) -> Array:
     """Return the scale of each point's interval, its network left out."""
     found = np.full(points.log_ms.shape, np.nan)
     for column, fit in enumerate(left_out.fits):
         others = np.delete(points.amounts, column, axis=0)
         found[:, column] = [interval_scale(row, points.amounts[column], others) for row in fit.groups]
+    return found
+
+
+def _median(errors: Array) -> Array:
+    """Return the median over groups, zero where no other device has the network."""
+    known = ~np.isnan(errors).all(axis=0)
+    found = np.zeros(errors.shape[1])
+    found[known] = np.nanmedian(errors[:, known], axis=0)
     return found
