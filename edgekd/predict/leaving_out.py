@@ -77,12 +77,16 @@ def without_networks(points: Table, commons: Mapping[str, Array] | None = None) 
 def known_elsewhere(points: Table, left_out: LeftOut) -> Array:
     """Return estimates of every point whose network is left out on that device alone.
 
-    What the network took more or less than estimated on other devices, by the median, is put in.
+    What the network took more or less than estimated on other devices in the same precision, by the median, is put in.
     """
     error = np.where(points.is_noisy, np.nan, left_out.log_ms - points.log_ms)
     found = np.full(error.shape, np.nan)
     for row, group in enumerate(points.groups):
-        others = [number for number, one in enumerate(points.groups) if one.device != group.device]
+        others = [
+            number
+            for number, one in enumerate(points.groups)
+            if one.device != group.device and one.precision == group.precision
+        ]
         found[row] = left_out.log_ms[row] - _median(error[others])
     return found
 
