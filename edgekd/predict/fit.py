@@ -21,11 +21,11 @@ _RESIDUAL: Final = 0.07
 """Expected deviation of a log latency: how far two tables of equal cores, clocks and threads are, speed apart."""
 _HUBER: Final = 2.5
 _CLASS_DEVIATION: Final = 1.5
-_TERM_DEVIATION: Final = 0.25
+_TERM_DEVIATION: Final = 0.1
 _GROUP_CLASS_DEVIATION: Final = 0.5
 _GROUP_TERM_DEVIATION: Final = 0.3
-_PRIOR_GROUPS: Final = 10.0
-_ROUNDS: Final = 3
+_PRIOR_GROUPS: Final = 60.0
+_ROUNDS: Final = 4
 _STEPS: Final = 60
 _TOLERANCE: Final = 3e-5
 _LARGEST_STEP: Final = 1.0
