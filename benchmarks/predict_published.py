@@ -24,7 +24,7 @@ import scipy.optimize
 from numpy.typing import NDArray
 from recording import RESULTS, Promise, at_least, at_most, write
 
-from edgekd.predict.fit import Fit, Problem
+from edgekd.predict.fit import Fit, Problem, log_sums
 from edgekd.predict.leaving_out import (
     Array,
     LeftOut,
@@ -91,7 +91,7 @@ def _results(points: Table, whole: Fit, left_out: LeftOut, judged: Mask) -> dict
     """Return the scores of one fit."""
     error = left_out.log_ms - points.log_ms
     devices = without_devices(points, left_out)
-    seen = np.log(np.exp(whole.groups) @ points.amounts.T)
+    seen = log_sums(whole.groups, points.amounts)
     return {
         "groups": int(judged.any(axis=1).sum()),
         "networks": len(points.networks),
@@ -185,15 +185,15 @@ def _repeats(points: Table) -> dict[str, float]:
 def _plain(points: Table) -> Array:
     """Return estimates of each group by non-negative least squares on the group alone, one network left out."""
     names = [term.name for term in TERMS]
-    columns = [sum(points.amounts[:, names.index(name)] for name in group) for group in PLAIN]
-    features = np.stack([np.asarray(column) for column in columns], axis=1)
+    summed = [sum(points.amounts[:, :, names.index(name)] for name in group) for group in PLAIN]
+    features = np.stack([np.asarray(one) for one in summed], axis=2)
     found = np.full(points.log_ms.shape, np.nan)
     for row, latencies in enumerate(np.exp(points.log_ms)):
         there = np.flatnonzero(~np.isnan(latencies))
         for column in there:
             rest = there[there != column]
-            prices, _ = scipy.optimize.nnls(features[rest] / latencies[rest, None], np.ones(len(rest)))
-            found[row, column] = np.log(max(float(features[column] @ prices), 1e-9))
+            prices, _ = scipy.optimize.nnls(features[row, rest] / latencies[rest, None], np.ones(len(rest)))
+            found[row, column] = np.log(max(float(features[row, column] @ prices), 1e-9))
     return found
 
 

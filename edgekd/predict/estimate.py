@@ -79,7 +79,7 @@ def estimate(
     precision or thread count that no point has.
     """
     found = _ground(target, precision, threads, cluster)
-    amounts = amounts_of(layers)
+    amounts = amounts_of(layers, precision)
     costs = np.exp(found.prices) * amounts
     total = float(costs.sum())
     if total <= 0:

@@ -50,7 +50,7 @@ class _State(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Problem:
-    """Amounts (networks, terms) and log latencies (groups, networks) in ms, NaN where nothing is published."""
+    """Amounts (groups, networks, terms), log latencies (groups, networks) in ms, NaN where nothing is published."""
 
     def __init__(self, amounts: Array, log_ms: Array, common: Array | None = None) -> None:
         """Take the points; *common* are the log prices to start from, those of ``TERMS`` where none are given."""
@@ -80,7 +80,7 @@ class Problem:
 
     def _state(self, common: Array, speed: Array, own: Array, precision: Array) -> _State:
         """Return the state of these prices with its objective."""
-        predicted = np.log(np.exp(common + speed[:, None] + own) @ self._amounts.T)
+        predicted = log_sums(common + speed[:, None] + own, self._amounts)
         residual = np.where(self._known, (self._log_ms - predicted) / _RESIDUAL, 0.0)
         size = np.abs(residual)
         loss = np.where(size < _HUBER, 0.5 * residual**2, _HUBER * (size - 0.5 * _HUBER)).sum()
@@ -96,7 +96,7 @@ class Problem:
         size = np.abs(state.residual)
         weight = np.where(size < _HUBER, 1.0, _HUBER / np.maximum(size, _HUBER)) * self._known / _RESIDUAL**2
         prices = np.exp(state.common + state.speed[:, None] + state.own)
-        shares = prices[:, None, :] * self._amounts[None] / np.exp(state.predicted)[:, :, None]
+        shares = prices[:, None, :] * self._amounts / np.exp(state.predicted)[:, :, None]
         jacobian = np.concatenate([shares, np.ones((*shares.shape[:2], 1))], axis=2)
         weighted = (jacobian * weight[:, :, None]).transpose(0, 2, 1)
         terms = shares.shape[2]
@@ -148,6 +148,11 @@ class Problem:
         normal, _, _ = self._normal(state, precision)
         terms = len(state.common)
         return _inverse(normal)[:, :terms, :terms]
+
+
+def log_sums(prices: Array, amounts: Array) -> Array:
+    """Return log ms (groups, networks) of *amounts* (groups, networks, terms) at log *prices* (groups, terms)."""
+    return np.asarray(np.log((amounts @ np.exp(prices)[:, :, None])[:, :, 0]))
 
 
 def common_precision() -> Array:

@@ -72,4 +72,4 @@ def published_amounts(precision: Precision) -> NDArray[np.float64]:
     """Return the amounts (networks, terms) of the networks that the precision's points are of."""
     known = groups()
     names = {point.network for number in part_of(precision).prices for point in known[number].points}
-    return np.array([amounts_of(networks()[name]).sum(axis=0) for name in sorted(names)])
+    return np.array([amounts_of(networks()[name], precision).sum(axis=0) for name in sorted(names)])

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.predict.fit import Fit, Problem
+from edgekd.predict.fit import Fit, Problem, log_sums
 from edgekd.predict.ground import NEARNESS, Nearness, Priced, Processor, find
 from edgekd.predict.layers import Layer
 from edgekd.predict.published import Group, family
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Points as matrices: *log_ms* (groups, networks), NaN where none is, *is_noisy* alike, *amounts* of networks."""
+    """Points as matrices: *log_ms* and *is_noisy* (groups, networks), NaN where none is; *amounts*, with terms last."""
 
     groups: tuple[Group, ...]
     networks: tuple[str, ...]
@@ -49,10 +49,14 @@ def table(groups: Sequence[Group], networks: dict[str, tuple[Layer, ...]]) -> Ta
         for point in group.points:
             log_ms[row, column[family(point.network)]] = np.log(point.published_ms)
             is_noisy[row, column[family(point.network)]] = point.is_noisy
+    amounts = {
+        precision: np.array([amounts_of(layers[name], precision).sum(axis=0) for name in names])
+        for precision in {group.precision for group in groups}
+    }
     return Table(
         groups=tuple(groups),
         networks=names,
-        amounts=np.array([amounts_of(layers[name]).sum(axis=0) for name in names]),
+        amounts=np.array([amounts[group.precision] for group in groups]),
         log_ms=log_ms,
         is_noisy=is_noisy,
     )
@@ -69,7 +73,7 @@ def without_networks(points: Table, commons: Mapping[str, Array] | None = None) 
         seen = points.training.copy()
         seen[:, column] = np.nan
         fit = Problem(points.amounts, seen, None if commons is None else commons[name]).solve()
-        found[:, column] = np.log(np.exp(fit.groups) @ points.amounts[column])
+        found[:, column] = log_sums(fit.groups, points.amounts)[:, column]
         fits.append(fit)
     return LeftOut(log_ms=found, fits=tuple(fits))
 
@@ -77,16 +81,13 @@ def without_networks(points: Table, commons: Mapping[str, Array] | None = None) 
 def known_elsewhere(points: Table, left_out: LeftOut) -> Array:
     """Return estimates of every point whose network is left out on that device alone.
 
-    What the network took more or less than estimated on other devices in the same precision, by the median, is put in.
+    What the network took more or less than estimated on other devices is put in: the median over those groups that have
+    the same precision and, like this one, a single thread or several.
     """
     error = np.where(points.is_noisy, np.nan, left_out.log_ms - points.log_ms)
     found = np.full(error.shape, np.nan)
     for row, group in enumerate(points.groups):
-        others = [
-            number
-            for number, one in enumerate(points.groups)
-            if one.device != group.device and one.precision == group.precision
-        ]
+        others = [number for number, one in enumerate(points.groups) if _is_other(one, group)]
         found[row] = left_out.log_ms[row] - _median(error[others])
     return found
 
@@ -116,7 +117,7 @@ def without_devices(points: Table, left_out: LeftOut) -> dict[Nearness, Array]:
                 kept = [one for one in others if not is_other_core or one.group.core.lower() != group.core.lower()]
                 found = find(asked, kept)
                 if found is not None and found.nearness == nearness:
-                    estimates[row, column] = np.log(np.exp(found.prices) @ points.amounts[column])
+                    estimates[row, column] = np.log(np.exp(found.prices) @ points.amounts[row, column])
     return nearer
 
 
@@ -130,9 +131,17 @@ def scales(points: Table, left_out: LeftOut) -> Array:
     """Return the scale of each point's interval, its network left out."""
     found = np.full(points.log_ms.shape, np.nan)
     for column, fit in enumerate(left_out.fits):
-        others = np.delete(points.amounts, column, axis=0)
-        found[:, column] = [interval_scale(row, points.amounts[column], others) for row in fit.groups]
+        others = np.delete(points.amounts, column, axis=1)
+        found[:, column] = [
+            interval_scale(row, points.amounts[number, column], others[number]) for number, row in enumerate(fit.groups)
+        ]
     return found
+
+
+def _is_other(one: Group, group: Group) -> bool:
+    """Tell whether *one* is of another device in circumstances like those of *group*."""
+    is_alike = one.precision == group.precision and (one.threads > 1) == (group.threads > 1)
+    return is_alike and one.device != group.device
 
 
 def _median(errors: Array) -> Array:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.predict.layers import Layer
+from edgekd.predict.layers import Layer, Precision
 
 TermClass = Literal["products", "numbers", "depthwise", "weights", "functions", "layers"]
 
@@ -54,6 +54,7 @@ TERMS: Final = (
 _INDEX: Final[Mapping[str, int]] = MappingProxyType({term.name: index for index, term in enumerate(TERMS)})
 _VECTOR: Final = 4
 """Kernels compute four channels at once; other numbers of channels fall back to one."""
+_HALF_VECTOR: Final = 8
 _IMAGE_CHANNELS: Final = 4
 _WINOGRAD_CHANNELS: Final = 8
 _TILE: Final = 4
@@ -66,13 +67,19 @@ _FUNCTIONS: Final = frozenset(
 )
 
 
-def amounts_of(layers: Iterable[Layer]) -> NDArray[np.float64]:
-    """Return the amounts (layers, terms) of each layer, in the order of ``TERMS``; prices are nanoseconds of one."""
+def amounts_of(layers: Iterable[Layer], precision: Precision) -> NDArray[np.float64]:
+    """Return the amounts (layers, terms) of each layer, in the order of ``TERMS``; prices are nanoseconds of one.
+
+    In half *precision* Winograd's kernels compute eight channels at once, and what does not fill them is ragged.
+    """
+    ragged = _INDEX["ragged_winograd_products"]
     rows = []
     for layer in layers:
         row = np.zeros(len(TERMS))
         for name, amount in _AMOUNTS[layer.kind](layer).items():
             row[_INDEX[name]] += amount
+        if precision == "fp16" and layer.out_channels // layer.groups % _HALF_VECTOR:
+            row[ragged] = row[_INDEX["winograd_products"]]
         rows.append(row)
     return np.array(rows).reshape(-1, len(TERMS))
 

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgekd.predict.layers import Kind, Layer
+from edgekd.predict.layers import Kind, Layer, Precision
 from edgekd.predict.terms import TERMS, amounts_of
 
 NOTHING = Layer(
@@ -17,9 +17,9 @@ def layer(kind: Kind, **fields: object) -> Layer:
     return msgspec.structs.replace(NOTHING, kind=kind, **fields)
 
 
-def amounts(of: Layer) -> dict[str, float]:
+def amounts(of: Layer, precision: Precision = "fp32") -> dict[str, float]:
     """Return the terms of one layer that are not zero."""
-    (row,) = amounts_of([of])
+    (row,) = amounts_of([of], precision)
     return {term.name: float(amount) for term, amount in zip(TERMS, row, strict=True) if amount}
 
 
@@ -43,6 +43,13 @@ def test_winograd_pays_for_whole_tiles() -> None:
         "winograd_products": 4 * 36 * 8 * 16,
         "winograd_numbers": 4 * 36 * (8 + 16),
     }
+
+
+def test_half_precision_fills_vectors_of_eight() -> None:
+    """Twelve outputs fill three vectors of four, and one and a half of eight."""
+    one = layer("dense", in_channels=8, out_channels=12, kernel=(3, 3), out_size=(4, 4))
+    assert "ragged_winograd_products" not in amounts(one)
+    assert amounts(one, "fp16")["ragged_winograd_products"] == 36 * 8 * 12
 
 
 def test_a_strided_kernel_is_multiplied_as_patches() -> None:
@@ -98,9 +105,9 @@ def test_more_work_is_never_less(of: Kind) -> None:
     """Amounts of a layer with more products, reads and writes are at least those of the smaller one."""
     small = layer(of, in_channels=8, out_channels=8, macs=1000, read=100, written=100)
     large = layer(of, in_channels=8, out_channels=8, macs=2000, read=200, written=200)
-    assert np.all(amounts_of([large]) >= amounts_of([small]))
+    assert np.all(amounts_of([large], "fp32") >= amounts_of([small], "fp32"))
 
 
 def test_no_layers_have_no_amounts() -> None:
     """The table of nothing is empty, with its columns."""
-    assert amounts_of([]).shape == (0, len(TERMS))
+    assert amounts_of([], "fp32").shape == (0, len(TERMS))
