@@ -32,19 +32,26 @@ def macs_by_node(model: ModelProto, sample: Arrays) -> tuple[tuple[NodeProto, in
     where a file computes its shapes, as those of older exporters do. Raises ConfigError for a graph with branches or
     loops, whose work is not counted.
     """
-    nodes = [node for node in model.graph.node if node.op_type in _WORK]
+    nodes = [node for node in model.graph.node if works(node)]
     for node in model.graph.node:
         if any(attribute.HasField("g") for attribute in node.attribute):
             message = f"multiply-accumulates: node '{node.name}' ({node.op_type}): a graph inside is not counted."
             raise ConfigError(message)
-    sizes = _sizes(model, {name for node in nodes for name in (*node.input, *node.output[:1]) if name}, sample)
-    return tuple(
-        (node, _WORK[node.op_type](node, [sizes[name] if name else () for name in node.input], sizes[node.output[0]]))
-        for node in nodes
-    )
+    sizes = sizes_in_run(model, {name for node in nodes for name in (*node.input, *node.output[:1]) if name}, sample)
+    return tuple((node, macs_of_node(node, sizes)) for node in nodes)
 
 
-def _sizes(model: ModelProto, values: Iterable[str], sample: Arrays) -> dict[str, _Shape]:
+def works(node: NodeProto) -> bool:
+    """Tell whether *node* is of the operators whose multiply-accumulates count."""
+    return node.op_type in _WORK
+
+
+def macs_of_node(node: NodeProto, sizes: Mapping[str, _Shape]) -> int:
+    """Return the multiply-accumulates of a working *node*, given the *sizes* of what it reads and writes."""
+    return _WORK[node.op_type](node, [sizes[name] if name else () for name in node.input], sizes[node.output[0]])
+
+
+def sizes_in_run(model: ModelProto, values: Iterable[str], sample: Arrays) -> dict[str, _Shape]:
     """Return the shapes of *values* in a run on *sample*."""
     found = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     found |= {value.name: array.shape for value, array in zip(model.graph.input, sample, strict=True)}
