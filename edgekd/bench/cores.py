@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from edgekd.core.errors import ConfigError
+from edgekd.targets import Cluster
 
 
 class Core(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +47,21 @@ def core_named(name: str) -> Core:
         message = f"core {name!r}: there is no such profile; known are {', '.join(CORES)}."
         raise ConfigError(message)
     return CORES[name]
+
+
+def core_like(cluster: Cluster, architecture: str) -> Core | None:
+    """Return the core that ONNX Runtime gives the same integer kernels as *cluster*'s, None where there is none.
+
+    That is the core itself, or else the last of the table with the same dot and matrix products: those decide.
+    """
+    fitting = [
+        core
+        for core in CORES.values()
+        if architecture == "aarch64"
+        and (core.has_dot_product, core.has_matrix_product) == (cluster.dot_product, cluster.i8mm)
+    ]
+    own = [core for core in fitting if core.name == cluster.core.lower()]
+    return next(reversed([*fitting, *own]), None)
 
 
 def write_root(core: Core, libraries: Path, folder: Path) -> None:

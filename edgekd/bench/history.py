@@ -5,9 +5,15 @@ from pathlib import Path
 
 import msgspec
 
+from edgekd.bench.device_errors import ComparisonError
 from edgekd.bench.measurement import FORMAT, Measurement
 from edgekd.core.disk import disk_errors, write_atomically
-from edgekd.core.errors import ConfigError
+
+
+class _Head(msgspec.Struct, frozen=True, kw_only=True):
+    """What every format of a measurement has."""
+
+    format: int
 
 
 def history_folder(environment: Mapping[str, str]) -> Path:
@@ -35,29 +41,45 @@ def remember(folder: Path, found: Measurement) -> Path:
 def recall(folder: Path, model_name: str) -> tuple[Measurement, ...]:
     """Return the measurements of files called *model_name* in *folder*, the oldest first.
 
-    Raises ConfigError for a file that is no measurement, or one of another format.
+    Raises ComparisonError for a file that is no measurement, or one of another format.
     """
-    found = []
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        try:
-            one = msgspec.json.decode(path.read_bytes(), type=Measurement)
-        except msgspec.MsgspecError as error:
-            message = f"{path}: not a measurement of edgekd ({error}); remove it, or give another EDGEKD_HISTORY."
-            raise ConfigError(message) from error
-        if one.format != FORMAT:
-            message = (
-                f"{path}: format {one.format}, this edgekd reads {FORMAT}; remove it, or use the edgekd that wrote it."
-            )
-            raise ConfigError(message)
-        if one.model == model_name:
-            found.append(one)
-    return tuple(found)
+    paths = sorted(folder.glob("*.json")) if folder.is_dir() else ()
+    return tuple(one for one in map(read_measurement, paths) if one.model == model_name)
+
+
+def read_measurement(path: Path) -> Measurement:
+    """Return the measurement in the file *path*. Raises ComparisonError where it is none or of another format."""
+    try:
+        text = path.read_bytes()
+        head = msgspec.json.decode(text, type=_Head)
+        if head.format != FORMAT:
+            message = f"{path}: format {head.format}, {FORMAT} was expected; move it away, or use the edgekd of then."
+            raise ComparisonError(message)
+        return msgspec.json.decode(text, type=Measurement)
+    except OSError as error:
+        message = f"{path}: {error.strerror}; give the JSON file of a measurement."
+        raise ComparisonError(message) from error
+    except msgspec.MsgspecError as error:
+        message = f"{path}: not a measurement of edgekd ({error}); move it away, or give another EDGEKD_HISTORY."
+        raise ComparisonError(message) from error
 
 
 def comparable(first: Measurement, second: Measurement) -> str | None:
     """Return why two measurements cannot be compared, a clause, or None where they can."""
+    for one in (first, second):
+        if one.refused is not None:
+            return f"in the one of {one.date} {one.refused}"
     other = second.fingerprint
     differing = [
         f"{key} {value!r} and {other[key]!r}" for key, value in first.fingerprint.items() if value != other[key]
     ]
     return f"they differ in {', '.join(differing)}" if differing else None
+
+
+def ratio(before: Measurement, after: Measurement, *, where: Path) -> float:
+    """Return the median of *after* over that of *before*, a file *where*; ComparisonError where they do not compare."""
+    why = comparable(before, after)
+    if why is not None:
+        message = f"{where}: cannot be compared with this measurement: {why}; measure both alike."
+        raise ComparisonError(message)
+    return (after.summary()["median_ms"] or 0.0) / (before.summary()["median_ms"] or 1.0)

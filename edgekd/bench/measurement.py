@@ -1,25 +1,21 @@
-"""One measurement of one file: raw samples, where they come from, and what speaks against them."""
+"""One measurement of one file: raw samples, and where they come from."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 import numpy as np
 
-FORMAT: Final = 1
-SPREAD: Final = 1.2
-DRIFT: Final = 0.05
-CLOCK_CHANGE: Final = 0.05
-BUSY_PART: Final = 0.1
-LEAST_RUNS: Final = 30
-TICKS_PER_S: Final = 100
-"""Linux counts processor time in hundredths of a second for programs, on every architecture."""
+FORMAT: Final = 2
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What the runner saw of the machine before or after: clocks in kHz, temperatures in degrees Celsius.
+    """What was seen of the machine before or after: clocks in kHz, temperatures in degrees Celsius.
 
-    *busy_ticks* are those of all processes together, *own_ticks* the runner's own.
+    *busy_ticks* are those of all processes together, *own_ticks* those of what measured. *throttled* is what a
+    Raspberry Pi says of itself, *capped* names what the kernel holds down for its heat, *throttle_count* counts how
+    often that happened on x86, *thermal_status* is Android's, from 0 for cool. *power_mode* and *clock_report* are
+    what a Jetson's nvpmodel and jetson_clocks print.
     """
 
     machine: str
@@ -36,28 +32,73 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     load: float
     busy_ticks: int | None
     own_ticks: int
+    capped: tuple[str, ...] = ()
+    throttle_count: int = 0
+    thermal_status: int = 0
+    clock_report: str = ""
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """The clocks between two inferences of a long run."""
+
+    started_ms: float
+    clocks_khz: tuple[int, ...]
+    hottest_c: float | None = None
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """What all nodes of one operator take of one inference, and with which provider they ran."""
+
+    operator: str
+    provider: str
+    calls: float
+    ms: float
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the answers to golden inputs are from the golden outputs at most; NaN and infinity are the largest float.
+
+    *tolerance* is None where the golden outputs are those of another file of the bundle, and nothing is judged.
+    """
+
+    samples: int
+    largest_difference: float
+    tolerance: float | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """What the runner prints: times in milliseconds, *samples_ms* in the order they were taken."""
+    """What ran and how long it took, in milliseconds: *samples_ms* in the order they were taken.
 
-    format: int
-    onnxruntime: str
+    *elsewhere*: nodes that ran with another provider than asked. *cores*: the ones it was kept on, None where nothing
+    was fixed. *flags*: what a builder of engines was told. *gpu_ms*: the part of each sample without transfers.
+    """
+
+    runtime: str
+    version: str
     before: Machine
     after: Machine
     load_ms: float
-    first_ms: float
+    first_ms: float | None
     warmup_ms: tuple[float, ...]
     samples_ms: tuple[float, ...]
     started_ms: tuple[float, ...]
     providers: tuple[str, ...]
     peak_memory_bytes: int | None
     inputs: Mapping[str, tuple[int, ...]]
-    profile: tuple[Mapping[str, Any], ...]
+    cores: tuple[int, ...] | None = None
+    elsewhere: tuple[Node, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    golden: Golden | None = None
+    profile: tuple[Node, ...] = ()
+    flags: tuple[str, ...] = ()
+    gpu_ms: tuple[float, ...] = ()
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """A run with the file it is of. *where* is ``local``, ``ssh:HOST`` or ``adb``; nothing here is estimated."""
+    """A run with the file it is of. *where* is ``local``, ``ssh:HOST`` or ``adb:SERIAL``; nothing here is estimated.
+
+    *refused* says why these samples must not be compared with others: the device throttled.
+    """
 
     format: int
     date: str
@@ -69,26 +110,30 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     batch: int
     run: Run
+    refused: str | None = None
 
     @property
     def fingerprint(self) -> dict[str, str]:
         """Return what must be equal for two measurements to be compared."""
-        machine = self.run.before
+        machine, run = self.run.before, self.run
         return {
             "cpu": machine.cpu,
             "machine": machine.machine,
             "cores": str(machine.cores),
             "system": machine.system,
-            "onnxruntime": self.run.onnxruntime,
-            "provider": self.run.providers[0],
+            "runtime": f"{run.runtime} {run.version}",
+            "provider": run.providers[0],
+            "flags": " ".join(run.flags),
             "threads": str(self.threads),
+            "affinity": "any" if run.cores is None else ",".join(map(str, run.cores)),
             "batch": str(self.batch),
+            "inputs": " ".join(f"{name}:{'x'.join(map(str, shape))}" for name, shape in sorted(run.inputs.items())),
             "power_mode": machine.power_mode,
             "governors": ", ".join(machine.governors),
         }
 
-    def summary(self) -> dict[str, float]:
-        """Return median, percentiles, minimum in milliseconds, the number of samples, and inferences per second."""
+    def summary(self) -> dict[str, float | None]:
+        """Return median, percentiles, minimum in milliseconds, n, samples per second, and the drift as a part."""
         samples = np.asarray(self.run.samples_ms)
         return {
             "median_ms": float(np.median(samples)),
@@ -98,42 +143,17 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
             "first_ms": self.run.first_ms,
             "load_ms": self.run.load_ms,
             "samples_per_s": 1e3 * self.batch / float(np.median(samples)),
+            "drift": drift(self.run.samples_ms),
         }
 
-
-def criticism(found: Measurement) -> Iterator[str]:
-    """Yield what speaks against a measurement, a sentence each: nothing where all is well."""
-    samples = np.asarray(found.run.samples_ms)
-    before, after = found.run.before, found.run.after
-    median = float(np.median(samples))
-    if len(samples) < LEAST_RUNS:
-        yield f"only {len(samples)} samples: percentiles beyond the median say little; take {LEAST_RUNS} or more"
-    if (spread := float(np.percentile(samples, 90)) / median) > SPREAD:
-        yield f"one run in ten takes {spread:.2f} times the median: the machine or its clock is unsteady"
-    third = max(1, len(samples) // 3)
-    if abs(drift := float(np.median(samples[-third:]) / np.median(samples[:third])) - 1) > DRIFT:
-        yield f"the last third is {drift:+.1%} against the first: it had not settled, or it throttles"
-    if before.clocks_khz and after.clocks_khz:
-        change = float(np.mean(after.clocks_khz)) / float(np.mean(before.clocks_khz)) - 1
-        if abs(change) > CLOCK_CHANGE:
-            yield f"the clocks changed by {change:+.0%} meanwhile; fix them before measuring"
-    if (flags := _throttling(after.throttled)) is not None:
-        yield f"the board reports throttling ({flags}): cool it, or give it a better power supply"
-    if set(after.governors) - {"performance"}:
-        yield f"the clock governor is {', '.join(after.governors)}: set it to performance"
-    if (others := _others(before, after)) is not None and others > BUSY_PART:
-        yield f"other processes used {others:.0%} of a core meanwhile"
+    def by_minute_ms(self) -> tuple[float, ...]:
+        """Return the median of each minute."""
+        minutes = np.asarray(self.run.started_ms) // 60_000
+        samples = np.asarray(self.run.samples_ms)
+        return tuple(float(np.median(samples[minutes == number])) for number in np.unique(minutes))
 
 
-def _throttling(said: str) -> str | None:
-    """Return the flags of a Raspberry Pi that throttles or has throttled, None where it has not or is none."""
-    value = said.partition("=")[2].strip()
-    return value if value and int(value, 16) != 0 else None
-
-
-def _others(before: Machine, after: Machine) -> float | None:
-    """Return how many cores other processes used on average, None where the kernel does not say."""
-    if before.busy_ticks is None or after.busy_ticks is None:
-        return None
-    busy = after.busy_ticks - before.busy_ticks - (after.own_ticks - before.own_ticks)
-    return max(0.0, busy / TICKS_PER_S / max(after.monotonic_s - before.monotonic_s, 0.01))
+def drift(samples_ms: tuple[float, ...]) -> float:
+    """Return by which part the median of the last third is above that of the first."""
+    third = max(1, len(samples_ms) // 3)
+    return float(np.median(samples_ms[-third:]) / np.median(samples_ms[:third])) - 1

@@ -1,65 +1,90 @@
-"""Measure one file somewhere and read what came back."""
+"""Measure one file somewhere: get there, check what came back, and name it."""
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final
 
 import msgspec
 
+from edgekd.bench.connection import opened
+from edgekd.bench.criticism import elsewhere, throttling
+from edgekd.bench.device_errors import ElsewhereError
+from edgekd.bench.emulator import Emulator
+from edgekd.bench.golden import GoldenFile, require_golden
+from edgekd.bench.here import Here
 from edgekd.bench.measurement import FORMAT, Measurement, Run
-from edgekd.bench.places import DeviceError, Request, run_here, run_over_ssh
+from edgekd.bench.places import measure_there, place_of
+from edgekd.bench.protocol import Protocol, checked, rest, throttled_between
+from edgekd.bench.request import Request
 from edgekd.core.digest import file_digest
 from edgekd.core.errors import ConfigError
 
-LOCAL: Final = "local"
-_OVER: Final[Mapping[str, Callable[[str, Path, Request], bytes]]] = MappingProxyType({"ssh": run_over_ssh})
 
+def measure(
+    model: Path,
+    request: Request,
+    *,
+    where: str,
+    find_emulator: Callable[[], Emulator],
+    golden: GoldenFile | None = None,
+    protocol: Protocol | None = None,
+) -> Measurement:
+    """Return the measurement of the ONNX file *model* at *where*.
 
-def measure(model: Path, request: Request, *, where: str, target: str | None) -> Measurement:
-    """Return the measurement of the ONNX file *model* at *where*: ``local`` or ``ssh:HOST``.
-
-    Raises ConfigError for a file or place that is none, DeviceError where the device cannot do it or runs the file with
-    another execution provider than asked.
+    Its *refused* says where the device throttled. Raises ConfigError for a file or place that is none, and the errors
+    of ``device_errors`` where the device cannot do it, runs the file elsewhere, or answers with other numbers.
     """
-    if not model.is_file():
-        message = f"{model}: no such file; give an ONNX file."
-        raise ConfigError(message)
-    kind, _, name = where.partition(":")
-    if where == LOCAL:
-        said = run_here(model, request)
-    elif kind in _OVER and name:
-        said = _OVER[kind](name, model, request)
-    else:
-        message = f"--on: {where!r} given; expected local or ssh:HOST."
-        raise ConfigError(message)
+    require_file(model)
+    place = place_of(where)
+    if isinstance(place.way, Here):
+        request = msgspec.structs.replace(request, python=sys.executable)
+    with opened(place.way, parent=place.parent) as device:
+        rest(protocol)
+        before = checked(device, protocol)
+        run = measure_there(device, model, None if golden is None else golden.path, request, find_emulator)
+        after = checked(device, protocol)
+    subject = f"{model} on {place.way.where}"
+    _require_provider(run, request, subject)
+    if run.golden is not None and golden is not None:
+        run = msgspec.structs.replace(run, golden=msgspec.structs.replace(run.golden, tolerance=golden.tolerance))
+    require_golden(run.golden, subject=subject)
+    is_target = protocol is not None and protocol.architecture == run.before.machine
     return Measurement(
         format=FORMAT,
-        date=datetime.now(tz=UTC).isoformat(timespec="seconds"),
+        date=now(),
         model=model.name,
         model_sha256=file_digest(model),
         size_bytes=model.stat().st_size,
-        target=target,
-        where=where,
+        target=protocol.name if protocol is not None and is_target else None,
+        where=place.way.where,
         threads=request.threads,
         batch=request.batch,
-        run=_read(said, model, where, request),
+        run=run,
+        refused=throttling(run) or throttled_between(before, after, protocol),
     )
 
 
-def _read(said: bytes, model: Path, where: str, request: Request) -> Run:
-    """Return what the runner measured, or raise what it complains of."""
-    try:
-        answer = msgspec.json.decode(said)
-        if isinstance(answer, dict) and "error" in answer:
-            message = f"{model} on {where}: {answer['error']}."
-            raise DeviceError(message)
-        run = msgspec.convert(answer, Run)
-    except msgspec.MsgspecError as error:
-        message = f"{where}: the runner's answer cannot be read ({error}); is something printed at login there?"
-        raise DeviceError(message) from error
+def require_file(model: Path) -> None:
+    """Raise ConfigError where there is no such file."""
+    if not model.is_file():
+        message = f"{model}: no such file; give an ONNX file."
+        raise ConfigError(message)
+
+
+def now() -> str:
+    """Return the time, to the second."""
+    return datetime.now(tz=UTC).isoformat(timespec="seconds")
+
+
+def _require_provider(run: Run, request: Request, subject: str) -> None:
+    """Raise ElsewhereError where another provider than asked ran the file, or a part of it without leave."""
     if run.providers[0] != request.provider:
-        message = f"{model} on {where}: ran with {run.providers[0]}, asked was {request.provider}; no number is given."
-        raise DeviceError(message)
-    return run
+        message = f"{subject}: ran with {run.providers[0]}, asked was {request.provider}; no time is given."
+        raise ElsewhereError(message)
+    if run.elsewhere and not request.allow_elsewhere:
+        message = (
+            f"{subject}: asked was {request.provider}, but {elsewhere(run)}; no time is given. --allow-elsewhere "
+            f"measures it as it is."
+        )
+        raise ElsewhereError(message)

@@ -1,7 +1,8 @@
 """Time one ONNX file where it lies: the same script here and, copied over, on a device.
 
-``python3 runner.py REQUEST`` reads a request as JSON and prints what it measured as JSON. It needs Python 3.6, numpy
-and ONNX Runtime, and nothing of edgekd, so that a board needs no more.
+``python3 runner.py REQUEST`` reads a request as JSON and prints what it measured as JSON; with ``--machine`` for
+REQUEST it prints only what the machine is. It needs Python 3.6, numpy and ONNX Runtime, and nothing of edgekd, so that
+a board needs no more.
 """
 
 import json
@@ -12,36 +13,61 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
-FORMAT = 1
 STABLE_PART = 0.02
 MOST_WARMUP_SECONDS = 20.0
 WINDOW = 10
 PROFILED_RUNS = 50
+READING_SECONDS = 1.0
+CPU = "CPUExecutionProvider"
+
+
+class InputError(Exception):
+    """The request does not fit the file."""
 
 
 def main(path):
-    """Measure what the request at *path* asks for and print it."""
+    """Measure what the request at *path* asks for and print it, or print the kind and the reason of a failure."""
+    if path == "--machine":
+        print(json.dumps(machine()))
+        return
     request = json.loads(Path(path).read_text())
-    before = machine()
     try:
-        import onnxruntime as ort  # noqa: PLC0415 - its absence is an answer, not a traceback
+        import numpy  # noqa: F401, ICN001, PLC0415 - its absence is an answer, not a traceback
+        import onnxruntime as ort  # noqa: PLC0415 - the same
     except ImportError as error:
-        print(json.dumps({"error": "no ONNX Runtime for {} there: {}".format(sys.executable, error)}))
+        complain("runtime", "no ONNX Runtime for {} there: {}".format(sys.executable, error))
+        return
+    if version_of(ort.__version__) < version_of(request["least_runtime"]):
+        wanted = "it has ONNX Runtime {}, at least {} is needed: older ones cannot read opset 13 with IR 7"
+        complain("runtime", wanted.format(ort.__version__, request["least_runtime"]))
         return
     try:
+        cores = stay_on(request)
+        before = machine()
         found = measure(ort, request)
+    except InputError as error:
+        complain("input", str(error))
+        return
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen unrelated types from its native code
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        print(json.dumps({"error": "ONNX Runtime {} cannot run it: {}".format(ort.__version__, first)}))
+        complain("device", "ONNX Runtime {} cannot run it: {}".format(ort.__version__, first))
         return
-    found.update(format=FORMAT, onnxruntime=ort.__version__, before=before, after=machine())
+    found.update(runtime="onnxruntime", version=ort.__version__, before=before, after=machine(), cores=cores)
     print(json.dumps(found))
 
 
+def complain(kind, reason):
+    """Print why nothing was measured; *kind* decides how edgekd ends."""
+    print(json.dumps({"error": reason, "kind": kind}))
+
+
+def version_of(text):
+    """Return the first two numbers of a version."""
+    return tuple(int(part) for part in text.split(".")[:2])
+
+
 def measure(ort, request):
-    """Return load time, first inference, warm-up and raw samples in milliseconds, and the peak memory."""
+    """Return load time, first inference, warm-up and raw samples in milliseconds, and what else is asked for."""
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = request["threads"], 1
     options.log_severity_level = 3
@@ -49,40 +75,142 @@ def measure(ort, request):
     began = time.perf_counter()
     session = ort.InferenceSession(request["model"], options, providers=[request["provider"]])
     load_ms = 1e3 * (time.perf_counter() - began)
-    feeds = {given.name: example(given, request["batch"]) for given in session.get_inputs()}
+    require_batch(session, request["batch"])
+    golden = golden_samples(session, request)
+    feeds = golden[0][0] if golden else examples(session, request["batch"])
     first_ms = timed_ms(session, feeds)
+    checked = check(session, golden)
     warmup_ms = warm(session, feeds, request["warmup_runs"])
-    samples, stamps = [], []
-    began = time.perf_counter()
-    while len(samples) < request["runs"] or time.perf_counter() - began < request["seconds"]:
-        stamps.append(round(1e3 * (time.perf_counter() - began), 3))
-        samples.append(timed_ms(session, feeds))
+    samples, stamps, readings = timed(session, feeds, request)
     peak = status_bytes("VmHWM")
+    is_elsewhere = request["provider"] != CPU
+    nodes = profiled(ort, options, request, feeds) if request["profile"] or is_elsewhere else []
     return {
         "load_ms": load_ms,
         "first_ms": first_ms,
         "warmup_ms": warmup_ms,
         "samples_ms": samples,
         "started_ms": stamps,
+        "readings": readings,
         "providers": session.get_providers(),
+        "elsewhere": [node for node in nodes if node["provider"] != request["provider"]],
         "peak_memory_bytes": None if peak is None or resting is None else max(0, peak - resting),
         "inputs": {name: list(array.shape) for name, array in feeds.items()},
-        "profile": profiled(ort, options, request, feeds) if request["profile"] else [],
+        "golden": checked,
+        "profile": nodes if request["profile"] else [],
     }
+
+
+def timed(session, feeds, request):
+    """Return the timed runs, when each began, and, in a long run, the clocks read once a second between two of them."""
+    samples, stamps, readings = [], [], []
+    began = last = time.perf_counter()
+    while len(samples) < request["runs"] or time.perf_counter() - began < request["seconds"]:
+        now = time.perf_counter()
+        if request["seconds"] and now - last >= READING_SECONDS:
+            last = now
+            readings.append(
+                {"started_ms": round(1e3 * (now - began), 3), "clocks_khz": clocks(), "hottest_c": hottest()}
+            )
+            now = time.perf_counter()
+        stamps.append(round(1e3 * (now - began), 3))
+        samples.append(timed_ms(session, feeds))
+    return samples, stamps, readings
+
+
+def stay_on(request):
+    """Stay on the cores asked for, or on as many of the fastest as there are threads; None where nothing is fixed.
+
+    It comes before the session is made: its threads inherit the cores.
+    """
+    if not hasattr(os, "sched_setaffinity") or request["cores"] == []:
+        return None
+    allowed = sorted(os.sched_getaffinity(0))
+    ranked = sorted(allowed, key=lambda core: (-speed(core), sibling_rank(core), -core))
+    chosen = sorted(request["cores"] or ranked[: request["threads"]])
+    try:
+        os.sched_setaffinity(0, chosen)
+    except OSError:
+        message = "cores {}: the system gives {} only".format(chosen, allowed)
+        raise InputError(message) from None
+    return chosen
+
+
+def speed(core):
+    """Return how fast a core is among its neighbours; the first of the kernel's numbers that there is."""
+    folder = "/sys/devices/system/cpu/cpu{}".format(core)
+    found = read_all(folder, "cpufreq/cpuinfo_max_freq") + read_all(folder, "cpu_capacity")
+    return int(found[0]) if found and found[0].isdigit() else 0
+
+
+def sibling_rank(core):
+    """Return 0 for a core of its own, 1 for the second thread of one."""
+    text = (read_all("/sys/devices/system/cpu/cpu{}/topology".format(core), "thread_siblings_list") or [str(core)])[0]
+    return 0 if text.replace("-", ",").split(",")[0] == str(core) else 1
+
+
+def require_batch(session, batch):
+    """Raise where the file fixes another batch than asked for."""
+    first = session.get_inputs()[0]
+    if batch > 1 and first.shape and isinstance(first.shape[0], int) and first.shape[0] != batch:
+        message = "its input '{}' is fixed at a batch of {}, asked was {}".format(first.name, first.shape[0], batch)
+        raise InputError(message)
+
+
+def golden_samples(session, request):
+    """Return the golden samples as (inputs, outputs) by name, as large as the batch; none where none is asked.
+
+    A file whose first size is fixed takes them one at a time; where it is open, a sample of the batch repeats them.
+    """
+    import numpy as np  # noqa: PLC0415 - its absence has been answered
+
+    if request["golden"] is None:
+        return []
+    arrays = dict(np.load(request["golden"], allow_pickle=False))
+    names = [given.name for given in session.get_inputs()]
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        message = "the golden file has no input '{}'; is it of another network?".format(missing[0])
+        raise InputError(message)
+    expected = [given.name for given in session.get_outputs() if given.name in arrays]
+    rows = len(arrays[names[0]])
+    samples = []
+    for start in range(rows):
+        chosen = [(start + step) % rows for step in range(request["batch"])]
+        samples.append(({n: arrays[n][chosen] for n in names}, {n: arrays[n][chosen] for n in expected}))
+    return samples
+
+
+def check(session, golden):
+    """Return how many golden samples were run and by how much an output differs at most; None without any."""
+    import numpy as np  # noqa: PLC0415 - its absence has been answered
+
+    largest = None
+    for inputs, outputs in golden:
+        for name, wanted in outputs.items():
+            got = session.run([name], inputs)[0].astype("float64")
+            difference = float(np.abs(got - wanted).max()) if got.shape == wanted.shape else float("inf")
+            largest = max(largest or 0.0, difference if difference == difference else float("inf"))  # noqa: PLR0124 - NaN
+    if not golden or largest is None:
+        return None
+    return {"samples": len(golden), "largest_difference": min(largest, sys.float_info.max)}
 
 
 def profiled(ort, options, request, feeds):
     """Return the profile of a session of its own: writing a trace makes every inference slower."""
     options.enable_profiling = True
-    options.profile_file_prefix = str(Path(request["model"]).with_suffix(""))
+    options.profile_file_prefix = "profile"  # where this runs: in a folder of its own
     session = ort.InferenceSession(request["model"], options, providers=[request["provider"]])
-    for _ in range(min(PROFILED_RUNS, request["runs"])):
+    runs = min(PROFILED_RUNS, request["runs"])
+    for _ in range(runs):
         session.run(None, feeds)
-    return profile(session.end_profiling())
+    return profile(session.end_profiling(), runs)
 
 
 def warm(session, feeds, runs):
     """Run at least *runs* times and until two windows in a row have about the same median; return those times."""
+    import numpy as np  # noqa: PLC0415 - its absence has been answered
+
     taken = []
     began = time.perf_counter()
     while time.perf_counter() - began < MOST_WARMUP_SECONDS:
@@ -101,8 +229,15 @@ def timed_ms(session, feeds):
     return 1e3 * (time.perf_counter() - began)
 
 
+def examples(session, batch):
+    """Return numbers for every input."""
+    return {given.name: example(given, batch) for given in session.get_inputs()}
+
+
 def example(given, batch):
     """Return numbers of one input's type and shape; the first open size is *batch*, others are 1."""
+    import numpy as np  # noqa: PLC0415 - its absence has been answered
+
     kinds = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
     shape = [size if isinstance(size, int) and size > 0 else 1 for size in given.shape]
     if shape and not isinstance(given.shape[0], int):
@@ -112,8 +247,8 @@ def example(given, batch):
     return np.zeros(shape, given.type[len("tensor(") : -1])
 
 
-def profile(path):
-    """Return the microseconds of each operator in ONNX Runtime's trace, summed over all runs, the longest first."""
+def profile(path, runs):
+    """Return what each operator takes of one inference in ONNX Runtime's trace of so many *runs*, the longest first."""
     events = json.loads(Path(path).read_text())
     Path(path).unlink()
     totals = {}
@@ -122,8 +257,10 @@ def profile(path):
             key = (event["args"]["op_name"], event["args"].get("provider", ""))
             count, spent = totals.get(key, (0, 0))
             totals[key] = (count + 1, spent + event["dur"])
-    rows = [{"operator": o, "provider": p, "calls": n, "microseconds": t} for (o, p), (n, t) in totals.items()]
-    return sorted(rows, key=lambda row: -row["microseconds"])
+    rows = [
+        {"operator": o, "provider": p, "calls": n / runs, "ms": t / 1e3 / runs} for (o, p), (n, t) in totals.items()
+    ]
+    return sorted(rows, key=lambda row: -row["ms"])
 
 
 def machine():
@@ -135,10 +272,15 @@ def machine():
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "governors": sorted(set(read_all("/sys/devices/system/cpu", "cpu[0-9]*/cpufreq/scaling_governor"))),
-        "clocks_khz": [int(text) for text in read_all("/sys/devices/system/cpu", "cpu[0-9]*/cpufreq/scaling_cur_freq")],
-        "temperatures_c": [int(t) / 1e3 for t in read_all("/sys/class/thermal", "thermal_zone*/temp") if t.isdigit()],
+        "clocks_khz": clocks(),
+        "temperatures_c": temperatures(),
         "throttled": said_by("vcgencmd", "get_throttled"),
+        "capped": capped(),
+        "throttle_count": sum(
+            int(n) for n in read_all("/sys/devices/system/cpu", "cpu[0-9]*/thermal_throttle/*_count")
+        ),
         "power_mode": said_by("nvpmodel", "-q"),
+        "clock_report": said_by("jetson_clocks", "--show"),
         "monotonic_s": time.monotonic(),
         "load": os.getloadavg()[0],
         "busy_ticks": busy_ticks(),
@@ -146,12 +288,39 @@ def machine():
     }
 
 
+def clocks():
+    """Return the clock of every core in kHz, as far as the kernel tells them."""
+    found = read_all("/sys/devices/system/cpu", "cpu[0-9]*/cpufreq/scaling_cur_freq")
+    return [int(text) for text in found if text.isdigit()]
+
+
+def temperatures():
+    """Return every temperature in degrees Celsius."""
+    return [int(text) / 1e3 for text in read_all("/sys/class/thermal", "thermal_zone*/temp") if text.isdigit()]
+
+
+def hottest():
+    """Return the highest temperature, None where there is none."""
+    return max(temperatures(), default=None)
+
+
+def capped():
+    """Return the parts whose clock the kernel holds down for their heat."""
+    found = []
+    for folder in sorted(Path("/sys/class/thermal").glob("cooling_device*")):
+        kind, state = read_all(folder, "type"), read_all(folder, "cur_state")
+        if kind and state and "freq" in kind[0] and state[0].isdigit() and int(state[0]) > 0:
+            found.append(kind[0])
+    return found
+
+
 def cpu_name():
     """Return the processor's name."""
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text(errors="replace").splitlines() if facts.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))]
-    return names[0] if names else platform.processor() or "unknown"
+    board = [text.strip("\0") for text in read_all("/proc/device-tree", "model")]
+    return (board + names + [platform.processor() or "unknown"])[0]
 
 
 def busy_ticks():

@@ -45,8 +45,8 @@ def _list_of(runtime: str, version: str) -> OperatorList:
         own = [one for one in LISTS if one.runtime == runtime]
         span = f"from {_text(own[0].oldest)} to below {_text(own[-1].before)}" if own else "for other runtimes"
         message = (
-            f"{runtime} {version}: no operator list is known for it, only {span}; correct runtime.version of the "
-            "target, or add the list to edgekd.export.operator_lists."
+            f"{runtime} {version}: no operator list is known for it, only {span}; name an older one as "
+            "runtime.operator_list of the target, or add the list to edgekd.export.operator_lists."
         )
         raise ConfigError(message)
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import onnx
 
-from edgekd.bench.cores import CORES
+from edgekd.bench.cores import core_like
 from edgekd.bench.emulator import emulator_if_set_up
 from edgekd.core.disk import write_atomically
 from edgekd.core.errors import ConfigError
@@ -142,14 +142,14 @@ def _coverage(path: Path, task: Task, export: Export) -> Coverage:
 
 
 def _ladder(path: Path, task: Task, target: Target, engine: Engine) -> Ladder:
-    """Return the ladder of the INT8 file over test images, down to the target's own core; ParityError where it breaks.
+    """Return the ladder of the INT8 file over test images, down to a core like the target's; else ParityError.
 
     Agreement is no choice, so test data may take part.
     """
     images = task.read(task.test, slice(0, PARITY_SAMPLES))
-    own = target.device.core.lower()
+    core = core_like(target.cluster, target.device.architecture)
     emulator = None if engine.emulator is None else emulator_if_set_up(engine.emulator)
-    ladder = climb(path, images, emulator=emulator, cores=[CORES[own]] if own in CORES else [])
+    ladder = climb(path, images, emulator=emulator, cores=[] if core is None else [core])
     demand_parity(ladder, path)
     return ladder
 

@@ -201,7 +201,7 @@ def _quantized(ready: Prepared, kept: frozenset[str]) -> ModelProto:
 def shipped(model: ModelProto, target: Target) -> ModelProto:
     """Return *model* for one sample at a time at the target's versions."""
     fixed = legalize(fix_batch(model), opset=target.runtime.opset, ir_version=target.runtime.ir_version)
-    refuse_unlisted(fixed, target.runtime.name, target.runtime.version)
+    refuse_unlisted(fixed, target.runtime.name, target.runtime.operator_list)
     return with_short_names(without_value_info(fixed))
 
 

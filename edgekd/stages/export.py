@@ -105,7 +105,7 @@ def as_shipped(
     """
     converted = FORMS[precision].convert(fix_batch(graph), in_float32)
     legal = legalize(converted, opset=settings.opset, ir_version=settings.ir_version)
-    refuse_unlisted(legal, settings.runtime, settings.runtime_version)
+    refuse_unlisted(legal, settings.runtime, settings.operator_list)
     return with_short_names(without_value_info(legal))
 
 

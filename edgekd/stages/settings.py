@@ -207,23 +207,26 @@ class Quantize(Recovery, Settings, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Export(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Write the files in the forms the runtime takes. *precision* is that of ``model.onnx``."""
+    """Write the files in the forms the runtime takes. *precision* is that of ``model.onnx``.
+
+    *operator_list* is the release of the *runtime* whose operators the files keep to.
+    """
 
     stage: ClassVar[Declaration] = Declaration(name="export", version=3, takes=("student",), gives=("models",))
 
     precision: PrecisionName
     variants: tuple[PrecisionName, ...]
     runtime: Literal["onnxruntime", "tensorrt"]
-    runtime_version: str
+    operator_list: str
     opset: Annotated[int, Meta(ge=13, le=18)]
     ir_version: Annotated[int, Meta(ge=7, le=10)]
 
     @classmethod
     def for_target(cls, target: Target) -> dict[str, Any]:
-        """Return the runtime and the versions it takes; precisions are the plan's to resolve."""
+        """Return the runtime, its operators and the versions it takes; precisions are the plan's to resolve."""
         return {
             "runtime": target.runtime.name,
-            "runtime_version": target.runtime.version,
+            "operator_list": target.runtime.operator_list,
             "opset": target.runtime.opset,
             "ir_version": target.runtime.ir_version,
         }

@@ -9,10 +9,12 @@ from edgekd.targets.capability import (
     time_command,
     why_refused,
 )
+from edgekd.targets.cpus import cpu_mask, cpu_numbers
 from edgekd.targets.facts import (
     Benchmark,
     Budgets,
     Channels,
+    Cluster,
     Cost,
     Device,
     Gpu,
@@ -23,7 +25,9 @@ from edgekd.targets.facts import (
     Runtime,
     Source,
     Target,
+    ThrottleCheck,
     Verdict,
+    VerdictName,
 )
 from edgekd.targets.loading import load_target, target_file, target_names
 from edgekd.targets.starting import new_target, target_schema
@@ -33,6 +37,7 @@ __all__ = [
     "Benchmark",
     "Budgets",
     "Channels",
+    "Cluster",
     "Cost",
     "Device",
     "Gpu",
@@ -43,8 +48,12 @@ __all__ = [
     "Runtime",
     "Source",
     "Target",
+    "ThrottleCheck",
     "Verdict",
+    "VerdictName",
     "build_command",
+    "cpu_mask",
+    "cpu_numbers",
     "exported_precisions",
     "load_target",
     "new_target",

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from edgekd.core.errors import ConfigError
 from edgekd.core.strict import suggestion
+from edgekd.targets.cpus import cpu_mask
 from edgekd.targets.facts import PrecisionName, Target, Verdict
 
 AskedPrecision = Literal["auto", "fp32", "fp16", "int8"]
@@ -55,7 +56,17 @@ def build_command(target: Target, *, model: str, precision: PrecisionName) -> st
 
 def time_command(target: Target, *, model: str) -> str:
     """Return the shell line that measures the file *model* (or the engine built from it) on the device."""
-    return target.benchmark.time_command.replace("{model}", shlex.quote(model))
+    benchmark = target.benchmark
+    words = {
+        "threads": str(benchmark.threads),
+        "runs": str(benchmark.runs),
+        "mask": cpu_mask(target.cluster.cpus),
+        "model": shlex.quote(model),  # last: it may hold braces itself
+    }
+    line = benchmark.time_command
+    for word, value in words.items():
+        line = line.replace(f"{{{word}}}", value)
+    return line
 
 
 def _verdict(target: Target, precision: PrecisionName) -> Verdict:

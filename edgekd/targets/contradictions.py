@@ -1,11 +1,19 @@
 """Facts of a target file that cannot both be true."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from edgekd.core.errors import ConfigError
+from edgekd.targets.cpus import cpu_numbers
 from edgekd.targets.facts import Target
-from edgekd.targets.limits import core_limits, runtime_limits, tensorrt_has_fp16, tensorrt_has_int8
+from edgekd.targets.limits import (
+    core_limits,
+    runtime_limits,
+    tensorrt_has_fp16,
+    tensorrt_has_int8,
+    version_numbers,
+)
 
 Clash = tuple[str, object, str, object, str]
 
@@ -28,12 +36,18 @@ def _precision(target: Target) -> Iterator[Clash]:
             *("precision.default", default, f"precision.{default}.verdict", chosen.verdict),
             "what is refused cannot be shipped; choose another default",
         )
-    if target.precision.fp16.verdict != "fast" or target.runtime.name != "onnxruntime":
+    if target.runtime.execution_provider != "CPUExecutionProvider":
         return
-    if not target.device.fp16_arithmetic:
+    where = f"device.clusters.{target.benchmark.cluster}"
+    if target.precision.fp16.verdict == "fast" and not target.cluster.fp16_arithmetic:
         yield (
-            *("precision.fp16.verdict", "fast", "device.fp16_arithmetic", False),
+            *("precision.fp16.verdict", "fast", f"{where}.fp16_arithmetic", False),
             'a CPU that cannot compute in half precision gains no time from it; say "size-only"',
+        )
+    if target.precision.int8.verdict == "fast" and not target.cluster.dot_product:
+        yield (
+            *("precision.int8.verdict", "fast", f"{where}.dot_product", False),
+            'without a dot product integers gain little; say "works"',
         )
 
 
@@ -59,19 +73,61 @@ def _tensorrt_precision(target: Target) -> Iterator[Clash]:
         )
 
 
-def _core(target: Target) -> Iterator[Clash]:
-    """Yield capabilities that the CPU core does not have in any revision."""
-    limits = core_limits(target.device.core)
-    if limits is None:
+def _cores(target: Target) -> Iterator[Clash]:
+    """Yield what a CPU core does not have in any revision, and clusters whose CPUs cannot be as they are listed."""
+    owners: dict[int, str] = {}
+    for name, cluster in target.device.clusters.items():
+        where = f"device.clusters.{name}"
+        limits = core_limits(cluster.core)
+        for feature in ("dot_product", "fp16_arithmetic", "i8mm"):
+            if limits is not None and getattr(cluster, feature) and not getattr(limits, feature):
+                yield f"{where}.{feature}", True, f"{where}.core", cluster.core, "this core has none; say false"
+        if cluster.i8mm and not cluster.dot_product:
+            yield (
+                *(f"{where}.i8mm", True, f"{where}.dot_product", False),
+                "every core with matrix products has the dot product too",
+            )
+        numbers = cpu_numbers(cluster.cpus)
+        if len(set(numbers)) != cluster.cores:
+            yield f"{where}.cores", cluster.cores, f"{where}.cpus", cluster.cpus, f"that is {len(set(numbers))} of them"
+        for other in {owners[number] for number in numbers if number in owners}:
+            cpus = target.device.clusters[other].cpus
+            yield f"{where}.cpus", cluster.cpus, f"device.clusters.{other}.cpus", cpus, "a CPU is in one cluster alone"
+        owners |= dict.fromkeys(numbers, name)
+
+
+def _modes(target: Target) -> Iterator[Clash]:
+    """Yield names of clusters and power modes that the device does not have."""
+    for field, name, table, names in (
+        ("benchmark.cluster", target.benchmark.cluster, "device.clusters", target.device.clusters),
+        ("device.power_mode", target.device.power_mode, "device.power_modes", target.device.power_modes),
+    ):
+        if name not in names:
+            yield field, name, table, ", ".join(names), "it must be one of them"
+
+
+def _threads(target: Target) -> Iterator[Clash]:
+    """Yield more threads than can run at once on the cores that are measured."""
+    threads, clusters = target.benchmark.threads, target.device.clusters
+    total = sum(cluster.cores for cluster in clusters.values())
+    if threads <= target.cluster.cores:
         return
-    for name in ("dot_product", "fp16_arithmetic", "i8mm"):
-        if getattr(target.device, name) and not getattr(limits, name):
-            yield f"device.{name}", True, "device.core", target.device.core, "this core has none; say false"
+    if threads > total:
+        reason = f"the device has {total} cores; more threads wait for each other"
+    else:
+        reason = "threads that span clusters wait for the slowest core; keep them on one"
+    field = f"device.clusters.{target.benchmark.cluster}.cores"
+    yield "benchmark.threads", threads, field, target.cluster.cores, reason
 
 
 def _versions(target: Target) -> Iterator[Clash]:
-    """Yield opsets and IR versions that are beyond what the runtime takes."""
+    """Yield opsets, IR versions and operators that are beyond what the runtime takes."""
     runtime = target.runtime
+    if version_numbers(runtime.operator_list) > version_numbers(runtime.version):
+        yield (
+            *("runtime.operator_list", runtime.operator_list, "runtime.version", runtime.version),
+            "a newer release's list names operators that this one does not have",
+        )
     limits = runtime_limits(runtime.name, runtime.version)
     for name in ("opset", "ir_version"):
         written, accepted = getattr(runtime, name), getattr(runtime, f"max_{name}")
@@ -125,6 +181,16 @@ def _commands(target: Target) -> Iterator[Clash]:
             yield f"benchmark.{name}", command, *runtime, "the command must say {model} where the file goes"
 
 
+def _throttling(target: Target) -> Iterator[Clash]:
+    """Yield a pattern that no output can be compared with."""
+    check = target.benchmark.throttle_check
+    try:
+        re.compile(check.unthrottled or "")
+    except re.error as error:
+        where = "benchmark.throttle_check"
+        yield f"{where}.unthrottled", check.unthrottled, f"{where}.command", check.command, f"no pattern: {error}"
+
+
 def _toml(value: object) -> str:
     """Return *value* as TOML writes it."""
     words = {None: "(absent)", True: "true", False: "false"}
@@ -143,10 +209,13 @@ _PROVIDERS: Final = {
     "tensorrt": ("TensorrtExecutionProvider",),
 }
 _CHECKS: Final[tuple[Callable[[Target], Iterator[Clash]], ...]] = (
+    _modes,
+    _cores,
+    _threads,
     _precision,
     _tensorrt_precision,
-    _core,
     _versions,
     _commands,
+    _throttling,
     _quantization,
 )

@@ -33,11 +33,16 @@ def runtime_limits(name: str, version: str) -> RuntimeLimits | None:
     Limits never shrink from one release to the next, so a release that is not in the table can load at most
     what the next one in it loads; one newer than the whole table is not bounded.
     """
-    asked = _numbers(version)
+    asked = version_numbers(version)
     for release, limits in RUNTIMES[name].items():
-        if asked[: len(_numbers(release))] <= _numbers(release):
+        if asked[: len(version_numbers(release))] <= version_numbers(release):
             return limits
     return None
+
+
+def version_numbers(version: str) -> tuple[int, ...]:
+    """Return ``(8, 2, 1)`` for ``"8.2.1"``."""
+    return tuple(int(part) for part in version.split("."))
 
 
 def tensorrt_has_int8(compute_capability: str) -> bool:
@@ -46,17 +51,12 @@ def tensorrt_has_int8(compute_capability: str) -> bool:
     Source: MathWorks, GPU Coder, reference page of coder.TensorRTConfig's DataType. DP4A, the int8 dot
     product, came with 6.1; 6.2 (Tegra X2) was left without.
     """
-    return _numbers(compute_capability) >= (6, 1) and compute_capability != "6.2"
+    return version_numbers(compute_capability) >= (6, 1) and compute_capability != "6.2"
 
 
 def tensorrt_has_fp16(compute_capability: str) -> bool:
     """Return whether TensorRT builds fast FP16 layers there: 5.3, 6.0, 6.2 and from 7.0 on (same source)."""
-    return compute_capability in {"5.3", "6.0", "6.2"} or _numbers(compute_capability) >= (7, 0)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """Return ``(8, 2, 1)`` for ``"8.2.1"``."""
-    return tuple(int(part) for part in version.split("."))
+    return compute_capability in {"5.3", "6.0", "6.2"} or version_numbers(compute_capability) >= (7, 0)
 
 
 _ARMV8_0: Final = CoreLimits()

@@ -1,28 +1,15 @@
-"""edgekd bench from the outside: here, and over a real ssh on loopback."""
+"""edgekd bench from the outside, on this machine."""
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
-from commands import edgekd_command
-from loopback import HOST, MISSING, board
+from benching import bench, require_refusal
+from bundled import ROWS, TOLERANCE, bundle, small_network
 from slowed import equal_layers
-
-DEVICE = ("--on", f"ssh:{HOST}", "--python", sys.executable)
-needs_sshd = pytest.mark.skipif(bool(MISSING), reason=MISSING)
-
-
-def run(*words: object, folder: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run edgekd bench with *words*, its history in *folder*, and *path* before PATH."""
-    own = {"EDGEKD_HISTORY": str(folder / "history")}
-    if path is not None:
-        own["PATH"] = f"{path}:{os.environ['PATH']}"
-    command = [*edgekd_command(), "bench", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | own)
 
 
 @pytest.fixture
@@ -33,7 +20,7 @@ def network(tmp_path: Path) -> Path:
 
 def test_the_summary_is_that_of_the_raw_samples(network: Path, tmp_path: Path) -> None:
     """Median, percentiles, minimum and n, calculated a second way; every sample has the time it began."""
-    done = run(network, "--runs", 60, "--json", folder=tmp_path)
+    done = bench(network, "--runs", 60, "--json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     samples = sorted(found["run"]["samples_ms"])
@@ -43,77 +30,199 @@ def test_the_summary_is_that_of_the_raw_samples(network: Path, tmp_path: Path) -
     assert found["summary"]["p90_ms"] == pytest.approx(np.percentile(samples, 90))
     assert np.all(np.diff(found["run"]["started_ms"]) >= 0)
     assert found["run"]["providers"][0] == "CPUExecutionProvider"
+    assert found["run"]["version"] == ort.__version__
     assert len(found["run"]["warmup_ms"]) >= 50
+    assert found["size_bytes"] == network.stat().st_size
+
+
+def test_threads_stay_on_the_cores_that_the_result_names(network: Path, tmp_path: Path) -> None:
+    """As many as there are threads, or those asked for, or any; measurements on other cores are not comparable."""
+    allowed = sorted(os.sched_getaffinity(0))
+    found = [
+        json.loads(bench(network, "--runs", 30, *words, "--json", folder=tmp_path).stdout)
+        for words in ((), ("--cores", allowed[0]), ("--cores", "any"))
+    ]
+    assert [len(found[0]["run"]["cores"]), found[1]["run"]["cores"], found[2]["run"]["cores"]] == [1, allowed[:1], None]
+    assert set(found[0]["run"]["cores"]) <= set(allowed)
+    assert [one["fingerprint"]["affinity"] for one in found[1:]] == [str(allowed[0]), "any"]
+
+
+def test_golden_samples_of_the_bundle_are_answered_before_the_time_counts(tmp_path: Path) -> None:
+    """Each batch answers all of them, within the tolerance of the manifest; throughput counts the batch."""
+    model = bundle(tmp_path / "bundle")
+    done = bench(model, "--batch", "1,4", "--runs", 30, "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for one, batch in zip(json.loads(done.stdout), (1, 4), strict=True):
+        golden = one["run"]["golden"]
+        assert (golden["samples"], golden["tolerance"]) == (ROWS, TOLERANCE)
+        assert golden["largest_difference"] <= 1e-5
+        assert one["run"]["inputs"] == {"x": [batch, 3, 8, 8]}
+        assert one["summary"]["samples_per_s"] == pytest.approx(1e3 * batch / one["summary"]["median_ms"])
+    assert sorted(path.name for path in model.parent.iterdir()) == ["golden.npz", "manifest.json", "model.onnx"]
+
+
+def test_another_file_of_the_bundle_gets_the_inputs_and_is_not_judged(tmp_path: Path) -> None:
+    """The golden outputs are those of the file that ships."""
+    model = bundle(tmp_path / "bundle", wrong_by=1.0)
+    other = model.with_name("model.fp32.onnx")
+    other.write_bytes(model.read_bytes() + b"\x32\x01\x20")  # the same network with another documentation string
+    golden = json.loads(bench(other, "--runs", 30, "--json", folder=tmp_path).stdout)["run"]["golden"]
+    assert golden["tolerance"] is None
+    assert golden["largest_difference"] == pytest.approx(1, abs=1e-4)
+
+
+def test_other_answers_show_no_time(tmp_path: Path) -> None:
+    """Exit code 11, nothing remembered; --golden none measures without."""
+    model = bundle(tmp_path / "bundle", wrong_by=1.0)
+    require_refusal(bench(model, folder=tmp_path), 11, "they differ by 1, at most 0.0001 was expected")
+    assert not (tmp_path / "history").exists()
+    assert bench(model, "--golden", "none", folder=tmp_path).returncode == 0
+
+
+def test_your_own_golden_file_is_judged_by_your_tolerance(tmp_path: Path) -> None:
+    """What is off by a half passes with 0.6 and not with 0.4; a file of another network is bad input."""
+    model = small_network(tmp_path / "net.onnx")
+    inputs = np.random.default_rng(4).normal(size=(2, 3, 8, 8)).astype(np.float32)
+    (outputs,) = ort.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"x": inputs})
+    np.savez(tmp_path / "own.npz", x=inputs, y=outputs - np.float32(0.5))
+    np.savez(tmp_path / "other.npz", z=inputs)
+    own = (model, "--runs", 30, "--golden", tmp_path / "own.npz")
+    assert bench(*own, "--tolerance", 0.6, folder=tmp_path).returncode == 0
+    require_refusal(bench(*own, "--tolerance", 0.4, folder=tmp_path), 11, "they differ by 0.5")
+    other = bench(model, "--golden", tmp_path / "other.npz", folder=tmp_path)
+    require_refusal(other, 2, "the golden file has no input 'x'")
+
+
+def test_a_provider_that_leaves_the_work_to_another_shows_no_time(network: Path, tmp_path: Path) -> None:
+    """AzureExecutionProvider comes first in its session and every node runs on the CPU: exit code 9, or a criticism."""
+    words = (network, "--runs", 30, "--provider", "AzureExecutionProvider")
+    require_refusal(bench(*words, folder=tmp_path), 9, "ran with CPUExecutionProvider")
+    done = bench(*words, "--allow-elsewhere", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "beware: Conv" in done.stdout
+    assert "ran with CPUExecutionProvider" in done.stdout
+
+
+def test_a_provider_that_is_not_there_shows_no_time(network: Path, tmp_path: Path) -> None:
+    """ONNX Runtime takes the CPU silently; edgekd does not."""
+    done = bench(network, "--provider", "XnnpackExecutionProvider", folder=tmp_path)
+    require_refusal(done, 9, "ran with CPUExecutionProvider, asked was XnnpackExecutionProvider")
+
+
+def test_a_long_run_reads_the_clocks_once_a_second_and_shows_its_drift(network: Path, tmp_path: Path) -> None:
+    """Three seconds have two readings between inferences, and a median of their only minute."""
+    done = bench(network, "--sustained", 0.05, "--json", folder=tmp_path)
+    found = json.loads(done.stdout)
+    started = [reading["started_ms"] for reading in found["run"]["readings"]]
+    assert 2 <= len(started) <= 3
+    assert np.all(np.diff(started) >= 1000)
+    assert found["run"]["started_ms"][-1] > 2500
+    samples = found["run"]["samples_ms"]
+    third = len(samples) // 3
+    drift = np.median(samples[-third:]) / np.median(samples[:third]) - 1
+    assert found["summary"]["drift"] == pytest.approx(drift)
+    assert found["by_minute_ms"] == [pytest.approx(np.median(samples))]
 
 
 def test_history_is_compared_only_where_the_fingerprints_are_equal(network: Path, tmp_path: Path) -> None:
     """One thread before is shown with its median; two threads before are said to be another thing."""
     for threads in (1, 2):
-        assert run(network, "--threads", threads, "--runs", 40, folder=tmp_path).returncode == 0
-    said = run(network, "--threads", 1, "--runs", 40, "--history", folder=tmp_path).stdout
+        assert bench(network, "--threads", threads, "--runs", 40, folder=tmp_path).returncode == 0
+    said = bench(network, "--threads", 1, "--runs", 40, "--history", folder=tmp_path).stdout
     assert "n = 40" in said.split("before, ")[1]
     assert "not comparable: they differ in threads '2' and '1'" in said
 
 
-def test_a_profile_names_the_operators(network: Path, tmp_path: Path) -> None:
-    """Two convolutions a run; nothing is left beside the file."""
+def test_a_stored_measurement_is_compared_or_refused(network: Path, tmp_path: Path) -> None:
+    """Alike: the ratio of the medians. Another thread count: exit code 12, and the new measurement is kept."""
+    assert bench(network, "--runs", 40, folder=tmp_path).returncode == 0
+    (stored,) = (tmp_path / "history").glob("*.json")
+    done = bench(network, "--runs", 40, "--compare", stored, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"times the median of {stored}" in done.stdout
+    other = bench(network, "--runs", 40, "--threads", 2, "--compare", stored, folder=tmp_path)
+    assert other.returncode == 12
+    assert "cannot be compared with this measurement: they differ in threads '1' and '2'" in other.stderr
+    assert len(list((tmp_path / "history").glob("*.json"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "a.json: not a measurement of edgekd"),
+        ('{"format": 1}', "a.json: format 1, 2 was expected"),
+        ('{"format": 2}', "a.json: not a measurement of edgekd"),
+    ],
+)
+def test_a_malformed_history_is_named_and_kept_and_nothing_measured(
+    network: Path, tmp_path: Path, text: str, sentence: str
+) -> None:
+    """Exit code 12 and the file's name, before any time is spent; the file is as it was."""
+    folder = tmp_path / "history"
+    folder.mkdir()
+    (folder / "a.json").write_text(text)
+    require_refusal(bench(network, "--history", folder=tmp_path), 12, sentence)
+    require_refusal(bench(network, "--compare", folder / "a.json", folder=tmp_path), 12, sentence)
+    assert [path.read_text() for path in folder.iterdir()] == [text]
+
+
+def test_a_profile_gives_each_operators_part_of_an_inference(network: Path, tmp_path: Path) -> None:
+    """Two convolutions in an inference; nothing is left beside the file."""
     before = sorted(tmp_path.iterdir())
-    done = run(network, "--runs", 40, "--profile", "--json", folder=tmp_path)
-    (row,) = [row for row in json.loads(done.stdout)["run"]["profile"] if row["operator"] == "Conv"]
-    assert row["calls"] == 2 * 40
+    done = bench(network, "--runs", 40, "--profile", "--json", folder=tmp_path)
+    found = json.loads(done.stdout)
+    (row,) = [row for row in found["run"]["profile"] if row["operator"] == "Conv"]
+    assert row["calls"] == 2
+    assert 0 < row["ms"] < 100 * found["summary"]["median_ms"]
     assert sorted(path for path in tmp_path.iterdir() if path.name != "history") == before
 
 
 def test_raw_samples_as_csv(network: Path, tmp_path: Path) -> None:
     """A head line and a row for each sample."""
-    lines = run(network, "--runs", 40, "--csv", folder=tmp_path).stdout.splitlines()
+    lines = bench(network, "--runs", 40, "--csv", folder=tmp_path).stdout.splitlines()
     assert lines[0] == "model,where,threads,batch,started_ms,latency_ms"
     assert len(lines) == 41
 
 
-@needs_sshd
-def test_a_device_measures_and_nothing_stays_there(network: Path, tmp_path: Path) -> None:
-    """Real ssh and scp, the same numbers as here; the folder that was made there is gone."""
-    with board(tmp_path) as device:
-        done = run(network, *DEVICE, "--runs", 40, "--json", folder=tmp_path, path=device.bin)
-        assert done.returncode == 0, done.stderr
-        assert list(device.temporary.glob("tmp.*")) == []
-    found = json.loads(done.stdout)
-    assert found["where"] == f"ssh:{HOST}"
-    assert len(found["run"]["samples_ms"]) == 40
+def test_pytest_benchmark_gets_a_file(tmp_path: Path) -> None:
+    """One benchmark for each batch, in seconds, with the raw samples."""
+    path = tmp_path / "benchmark.json"
+    model = small_network(tmp_path / "net.onnx")
+    words = (model, "--runs", 40, "--batch", "1,2", "--pytest-benchmark", path, "--json")
+    found = json.loads(bench(*words, folder=tmp_path).stdout)
+    document = json.loads(path.read_text())
+    assert [one["stats"]["rounds"] for one in document["benchmarks"]] == [40, 40]
+    assert document["benchmarks"][1]["stats"]["median"] == pytest.approx(found[1]["summary"]["median_ms"] / 1e3)
 
 
-@needs_sshd
-@pytest.mark.parametrize(
-    ("key", "python", "sentence"),
-    [
-        ("other", "python3", "cannot be reached: "),
-        ("key", "false", "ended with 1"),
-        ("key", "no python; touch stolen", "ended with 127"),
-    ],
-)
-def test_a_device_that_cannot_is_one_sentence_and_exit_code_5(
-    network: Path, tmp_path: Path, key: str, python: str, sentence: str
-) -> None:
-    """A wrong key; a Python that is none; one that would be a command. Nothing is remembered and nothing stays."""
-    with board(tmp_path, key=key) as device:
-        done = run(network, "--on", f"ssh:{HOST}", "--python", python, folder=tmp_path, path=device.bin)
-        assert list(device.temporary.glob("tmp.*")) == []
-    assert done.returncode == 5, done.stderr
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "history").exists()
+def test_a_target_that_this_machine_is_not_is_said(network: Path, tmp_path: Path) -> None:
+    """The protocol is the target's, its name is not in the result, and a sentence says so."""
+    words = (network, "--target", "raspberry-pi-5", "--cool-down", 0, "--threads", 1, "--runs", 30)
+    if os.uname().machine == "aarch64":
+        pytest.skip("this machine could be that board")
+    found = json.loads(bench(*words, "--json", folder=tmp_path).stdout)
+    assert found["target"] is None
+    assert "the figures say nothing about raspberry-pi-5" in bench(*words, folder=tmp_path).stdout
 
 
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
         (("none.onnx",), 2, "none.onnx: no such file"),
-        (("net.onnx", "--on", "desk"), 2, "expected local or ssh:HOST"),
-        (("net.onnx", "--on", "ssh:-oProxyCommand=touch stolen"), 5, "no name of a host"),
-        (("net.onnx", "--on", "ssh:board;touch stolen"), 5, "no name of a host"),
+        (("net.onnx", "--on", "desk"), 2, "expected local, ssh:HOST, adb, adb:SERIAL, emulator or emulator:CORE"),
+        (("net.onnx", "--on", "ssh:"), 2, "expected local, ssh:HOST"),
+        (("net.onnx", "--on", "ssh:-oProxyCommand=touch stolen"), 2, "no name of a host"),
+        (("net.onnx", "--on", "ssh:board;touch stolen"), 2, "no name of a host"),
+        (("net.onnx", "--on", "emulator:cortex-a99"), 2, "core 'cortex-a99': there is no such profile"),
         (("text.onnx",), 5, "cannot run it"),
         (("net.onnx", "--target", "raspbery-pi-5"), 2, "raspberry-pi-5"),
+        (("net.onnx", "--batch", "4"), 2, "input 'input' is fixed at a batch of 1, asked was 4"),
+        (("net.onnx", "--batch", "1,x"), 2, "--batch: '1,x' given"),
+        (("net.onnx", "--cores", "99"), 2, "the system gives"),
+        (("net.onnx", "--cores", "fast"), 2, "--cores: 'fast' given"),
+        (("net.onnx", "--golden", "none.npz"), 2, "--golden: 'none.npz' is no file"),
+        (("net.onnx", "--compare", "none.json"), 12, "none.json: No such file or directory"),
+        (("net.onnx", "--provider", "TensorrtExecutionProvider"), 8, "no trtexec there"),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -122,19 +231,6 @@ def test_bad_input_is_one_sentence(
     """No traceback, no shell, nothing remembered."""
     monkeypatch.chdir(network.parent)
     (tmp_path / "text.onnx").write_text("no network")
-    done = run(*words, folder=tmp_path)
-    assert done.returncode == code, done.stderr
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
+    require_refusal(bench(*words, folder=tmp_path), code, sentence)
     assert not (tmp_path / "stolen").exists()
-
-
-def test_a_malformed_history_is_named_and_kept(network: Path, tmp_path: Path) -> None:
-    """The sentence names the file; the file is as it was."""
-    folder = tmp_path / "history"
-    folder.mkdir()
-    (folder / "a.json").write_text("{")
-    done = run(network, "--runs", 30, "--history", folder=tmp_path)
-    assert done.returncode == 2
-    assert "a.json: not a measurement" in done.stderr
-    assert (folder / "a.json").read_text() == "{"
+    assert not (tmp_path / "history").exists()

@@ -229,7 +229,7 @@ def test_a_value_is_no_table() -> None:
 def test_the_ir_version_of_the_runtime_is_a_limit(tmp_path: Path) -> None:
     """A runtime that reads IR 8 at most is not given IR 9."""
     tables = read_toml(target_file("raspberry-pi-5"))
-    tables["runtime"] |= {"version": "1.10.0", "max_opset": 15, "max_ir_version": 8}
+    tables["runtime"] |= {"version": "1.10.0", "operator_list": "1.10.0", "max_opset": 15, "max_ir_version": 8}
     board = tmp_path / "board.toml"
     board.write_text(tomli_w.dumps(tables))
     message = refused(str(board), "export.ir_version=9")

@@ -1,23 +1,33 @@
-/* Run an ONNX file with ONNX Runtime on raw samples, in one thread, and write every output of every sample.
+/* Run an ONNX file with ONNX Runtime on raw samples, write every output of every sample, and time it if asked.
  *
  *   run_model --model FILE --samples FILE --outputs FILE --input TYPE:SIZES [--input ...]
  *             [--level 0|1|2|99] [--repeats N] [--save-optimized FILE] [--config KEY=VALUE ...]
+ *             [--threads N] [--core N ...] [--batch N] [--profile PREFIX]
+ *             [--times FILE --warmup N --runs N --seconds N]
  *   run_model --version
  *
  * SAMPLES holds, for each sample, all inputs one after another in the model's order; each --input says what one
  * of them is, as in float32:1,3,32,32, and has to agree with the model. OUTPUTS receives, for each sample, all
  * outputs in the model's order. Standard output tells what they are: "TYPE:SIZES NAME", each ended by a zero byte.
- * Names, types and sizes come from the model; a free first size (the batch) counts as 1.
+ * Names, types and sizes come from the model; a free first size (the batch) counts as --batch, which is 1.
  *
  * Every call of the model stands between two marks, which count_instructions.c looks for.
+ *
+ * TIMES receives, after the outputs are written, a line for each fact: load_ms, first_ms, resting_kb, peak_kb, and
+ * own_ms of processor; "warmup MS" for every run until it is warm, "sample STARTED_MS MS" for every timed run on the
+ * last sample, and "reading STARTED_MS KHZ..." once a second, between two runs, for the clocks of its cores.
  */
+#define _GNU_SOURCE
 #include <inttypes.h>
+#include <math.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- ONNX Runtime ------------------------------------------------------------------------------------------- */
 
@@ -46,7 +56,9 @@ struct ort_api {
                    size_t input_count, const char *const *output_names, size_t output_count, Value **outputs);
     Status *(*CreateSessionOptions)(SessionOptions **out);
     Status *(*SetOptimizedModelFilePath)(SessionOptions *, const char *path);
-    void *unused_12[11];
+    void *unused_12[2];
+    Status *(*EnableProfiling)(SessionOptions *, const char *prefix);
+    void *unused_15[8];
     Status *(*SetSessionGraphOptimizationLevel)(SessionOptions *, int level);
     Status *(*SetIntraOpNumThreads)(SessionOptions *, int threads);
     Status *(*SetInterOpNumThreads)(SessionOptions *, int threads);
@@ -75,7 +87,8 @@ struct ort_api {
     Status *(*CreateCpuMemoryInfo)(int allocator_type, int memory_type, MemoryInfo **out);
     void *unused_70[8];
     Status *(*GetAllocatorWithDefaultOptions)(Allocator **out);
-    void *unused_79[17];
+    void *unused_79[16];
+    void (*ReleaseSession)(Session *);
     void (*ReleaseValue)(Value *);
     void *unused_97[2];
     void (*ReleaseTensorTypeAndShapeInfo)(TensorInfo *);
@@ -88,6 +101,7 @@ struct ort_api {
 ASSERT_SLOT(GetErrorMessage, 2);
 ASSERT_SLOT(CreateSession, 7);
 ASSERT_SLOT(Run, 9);
+ASSERT_SLOT(EnableProfiling, 14);
 ASSERT_SLOT(SetSessionGraphOptimizationLevel, 23);
 ASSERT_SLOT(SessionGetInputCount, 30);
 ASSERT_SLOT(SessionGetInputTypeInfo, 33);
@@ -98,6 +112,7 @@ ASSERT_SLOT(GetTensorElementType, 60);
 ASSERT_SLOT(GetTensorTypeAndShape, 65);
 ASSERT_SLOT(CreateCpuMemoryInfo, 69);
 ASSERT_SLOT(GetAllocatorWithDefaultOptions, 78);
+ASSERT_SLOT(ReleaseSession, 95);
 ASSERT_SLOT(ReleaseValue, 96);
 ASSERT_SLOT(ReleaseTensorTypeAndShapeInfo, 99);
 ASSERT_SLOT(AddSessionConfigEntry, 130);
@@ -130,12 +145,17 @@ enum { ELEMENT_TYPE_COUNT = sizeof ELEMENT_TYPES / sizeof ELEMENT_TYPES[0] };
 /* ---- Marks -------------------------------------------------------------------------------------------------- */
 
 /* Hints that no architecture version gives a meaning: every core runs them as NOP. */
+#ifdef __aarch64__
 #define MARK_BEGIN __asm__ volatile("hint #100" ::: "memory")
 #define MARK_END __asm__ volatile("hint #101" ::: "memory")
+#else /* built for this host, it only times */
+#define MARK_BEGIN
+#define MARK_END
+#endif
 
 /* ---- What is asked and what a tensor is --------------------------------------------------------------------- */
 
-enum { MAX_RANK = 16, MAX_TENSORS = 4096, MAX_CONFIGS = 64, TEXT = 512 };
+enum { MAX_RANK = 16, MAX_TENSORS = 4096, MAX_CONFIGS = 64, MAX_CORES = 64, TEXT = 512 };
 
 enum exit_code { BAD_INPUT = 2, NOT_LOADED = 3, NOT_RUN = 4, NOT_WRITTEN = 5 };
 
@@ -146,9 +166,11 @@ struct tensor {
 };
 
 struct request {
-    const char *model, *samples, *outputs, *save_optimized;
+    const char *model, *samples, *outputs, *save_optimized, *times, *profile;
     int level;
-    long repeats;
+    long repeats, threads, batch, warmup, runs, seconds;
+    long cores[MAX_CORES];
+    size_t core_count;
     struct tensor inputs[MAX_TENSORS];
     size_t input_count;
     const char *configs[MAX_CONFIGS];
@@ -252,6 +274,22 @@ static int take(struct request *request, const char *option, const char *value) 
         request->outputs = value;
     } else if (strcmp(option, "--save-optimized") == 0) {
         request->save_optimized = value;
+    } else if (strcmp(option, "--times") == 0) {
+        request->times = value;
+    } else if (strcmp(option, "--profile") == 0) {
+        request->profile = value;
+    } else if (strcmp(option, "--threads") == 0) {
+        request->threads = number(option, value, &end);
+    } else if (strcmp(option, "--batch") == 0) {
+        request->batch = number(option, value, &end);
+    } else if (strcmp(option, "--warmup") == 0) {
+        request->warmup = number(option, value, &end);
+    } else if (strcmp(option, "--runs") == 0) {
+        request->runs = number(option, value, &end);
+    } else if (strcmp(option, "--seconds") == 0) {
+        request->seconds = number(option, value, &end);
+    } else if (strcmp(option, "--core") == 0 && request->core_count < MAX_CORES) {
+        request->cores[request->core_count++] = number(option, value, &end);
     } else if (strcmp(option, "--level") == 0) {
         request->level = (int)number(option, value, &end);
     } else if (strcmp(option, "--repeats") == 0) {
@@ -285,12 +323,15 @@ static Session *open_session(const struct request *request) {
     Session *session;
     expect(NOT_LOADED, ort->CreateEnv(LOG_FATAL, "run_model", &env));
     expect(NOT_LOADED, ort->CreateSessionOptions(&options));
-    /* One thread: how threads share work changes the number of instructions tenfold from run to run. */
-    expect(NOT_LOADED, ort->SetIntraOpNumThreads(options, 1));
+    /* One by default: how threads share work changes the number of instructions tenfold from run to run. */
+    expect(NOT_LOADED, ort->SetIntraOpNumThreads(options, (int)request->threads));
     expect(NOT_LOADED, ort->SetInterOpNumThreads(options, 1));
     expect(BAD_INPUT, ort->SetSessionGraphOptimizationLevel(options, request->level));
     if (request->save_optimized != NULL) {
         expect(NOT_LOADED, ort->SetOptimizedModelFilePath(options, request->save_optimized));
+    }
+    if (request->profile != NULL) {
+        expect(NOT_LOADED, ort->EnableProfiling(options, request->profile));
     }
     for (size_t i = 0; i < request->config_count; i++) {
         char *key = strdup(request->configs[i]);
@@ -321,7 +362,7 @@ static struct tensor describe(const TensorInfo *info, const char *kind, const ch
     return tensor;
 }
 
-static struct tensor describe_input(const Session *session, size_t index, const char *name) {
+static struct tensor describe_input(const Session *session, size_t index, const char *name, long batch) {
     TypeInfo *type;
     const TensorInfo *info;
     expect(NOT_RUN, ort->SessionGetInputTypeInfo(session, index, &type));
@@ -334,7 +375,7 @@ static struct tensor describe_input(const Session *session, size_t index, const 
         }
     }
     if (tensor.rank > 0 && tensor.sizes[0] < 0) {
-        tensor.sizes[0] = 1;
+        tensor.sizes[0] = batch;
     }
     return tensor;
 }
@@ -377,13 +418,97 @@ static struct model load(const struct request *request) {
     for (size_t i = 0; i < model.input_count; i++) {
         char taken_text[TEXT], held_text[TEXT];
         expect(NOT_LOADED, ort->SessionGetInputName(model.session, i, allocator, &model.input_names[i]));
-        struct tensor taken = describe_input(model.session, i, model.input_names[i]);
+        struct tensor taken = describe_input(model.session, i, model.input_names[i], request->batch);
         if (!equal(&taken, &model.inputs[i])) {
             fail(BAD_INPUT, "input '%s' takes %s, each sample holds %s", model.input_names[i],
                  show(&taken, taken_text), show(&model.inputs[i], held_text));
         }
     }
     return model;
+}
+
+/* ---- Time --------------------------------------------------------------------------------------------------- */
+
+enum { WINDOW = 10, MOST_WARMUP_MS = 20000 };
+static const double STABLE_PART = 0.02; /* as in edgekd/bench/runner.py, whose counterpart this is */
+static const double READING_MS = 1000;
+static double load_ms, first_ms = -1;
+static long resting_kb;
+
+static double now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return 1e3 * (double)now.tv_sec + 1e-6 * (double)now.tv_nsec;
+}
+
+/* A field of /proc/self/status in kB, -1 without it. */
+static long status_kb(const char *field) {
+    char line[TEXT];
+    long kilobytes = -1;
+    FILE *status = fopen("/proc/self/status", "r");
+    while (status != NULL && fgets(line, sizeof line, status) != NULL) {
+        if (strncmp(line, field, strlen(field)) == 0) {
+            kilobytes = atol(line + strlen(field) + 1);
+        }
+    }
+    if (status != NULL) {
+        fclose(status);
+    }
+    return kilobytes;
+}
+
+/* Threads that are started later inherit the cores. */
+static void stay_on_cores(const struct request *request) {
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    for (size_t i = 0; i < request->core_count; i++) {
+        if (request->cores[i] >= CPU_SETSIZE) {
+            fail(BAD_INPUT, "--core %ld: there is no such core", request->cores[i]);
+        }
+        CPU_SET((int)request->cores[i], &cores);
+    }
+    if (request->core_count > 0 && sched_setaffinity(0, sizeof cores, &cores) != 0) {
+        fail(BAD_INPUT, "--core: the system does not give these cores");
+    }
+}
+
+static int ascending(const void *a, const void *b) {
+    double first = *(const double *)a, second = *(const double *)b;
+    return (first > second) - (first < second);
+}
+
+static double median_of_window(const double *values) {
+    double sorted[WINDOW];
+    memcpy(sorted, values, sizeof sorted);
+    qsort(sorted, WINDOW, sizeof sorted[0], ascending);
+    return (sorted[WINDOW / 2 - 1] + sorted[WINDOW / 2]) / 2;
+}
+
+/* Whether two windows in a row have about the same median. */
+static int is_warm(const double *taken, size_t count) {
+    if (count < 2 * WINDOW) {
+        return 0;
+    }
+    double last = median_of_window(taken + count - WINDOW), previous = median_of_window(taken + count - 2 * WINDOW);
+    return fabs(last / previous - 1) <= STABLE_PART;
+}
+
+/* Add one clock for each core that is used; the kernel may not tell them. */
+static void write_clocks(const struct request *request, double started_ms, FILE *file) {
+    fprintf(file, "reading %.3f", started_ms);
+    for (size_t i = 0; i < request->core_count; i++) {
+        char path[TEXT];
+        long khz;
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%ld/cpufreq/scaling_cur_freq", request->cores[i]);
+        FILE *clock = fopen(path, "r");
+        if (clock != NULL && fscanf(clock, "%ld", &khz) == 1) {
+            fprintf(file, " %ld", khz);
+        }
+        if (clock != NULL) {
+            fclose(clock);
+        }
+    }
+    fputc('\n', file);
 }
 
 /* ---- Running ------------------------------------------------------------------------------------------------ */
@@ -398,12 +523,63 @@ static void release_values(Value **values, size_t count) {
 static void run(const struct model *model, Value **inputs, Value **outputs, long repeats) {
     for (long i = 0; i < repeats; i++) {
         release_values(outputs, model->output_count);
+        double began = now_ms();
         MARK_BEGIN;
         Status *status = ort->Run(model->session, NULL, (const char *const *)model->input_names,
                                   (const Value *const *)inputs, model->input_count,
                                   (const char *const *)model->output_names, model->output_count, outputs);
         MARK_END;
+        if (first_ms < 0) {
+            first_ms = now_ms() - began;
+        }
         expect(NOT_RUN, status);
+    }
+}
+
+static double timed_ms(const struct model *model, Value **inputs, Value **outputs) {
+    release_values(outputs, model->output_count);
+    double began = now_ms();
+    Status *status = ort->Run(model->session, NULL, (const char *const *)model->input_names,
+                              (const Value *const *)inputs, model->input_count,
+                              (const char *const *)model->output_names, model->output_count, outputs);
+    double taken = now_ms() - began;
+    expect(NOT_RUN, status);
+    return taken;
+}
+
+/* Warm up, then time the last sample until there are enough runs and seconds. */
+static void write_times(const struct model *model, const struct request *request, Value **inputs, Value **outputs) {
+    FILE *file = fopen(request->times, "w");
+    if (file == NULL) {
+        fail(NOT_WRITTEN, "cannot open %s", request->times);
+    }
+    size_t room = 1024, count = 0;
+    double *taken = allocate(room * sizeof *taken), began = now_ms(), read_ms = 0;
+    while ((count < (size_t)request->warmup || !is_warm(taken, count)) && now_ms() - began < MOST_WARMUP_MS) {
+        if (count == room && (taken = realloc(taken, (room *= 2) * sizeof *taken)) == NULL) {
+            fail(NOT_RUN, "out of memory");
+        }
+        taken[count++] = timed_ms(model, inputs, outputs);
+    }
+    for (size_t i = 0; i < count; i++) {
+        fprintf(file, "warmup %.6f\n", taken[i]);
+    }
+    free(taken);
+    long runs = 0;
+    for (began = now_ms(); runs < request->runs || now_ms() - began < 1e3 * (double)request->seconds; runs++) {
+        double started = now_ms() - began;
+        if (request->seconds > 0 && started - read_ms >= READING_MS) {
+            write_clocks(request, started, file);
+            read_ms = started;
+            started = now_ms() - began;
+        }
+        double spent = timed_ms(model, inputs, outputs);
+        fprintf(file, "sample %.3f %.6f\n", started, spent);
+    }
+    fprintf(file, "load_ms %.6f\nfirst_ms %.6f\nresting_kb %ld\npeak_kb %ld\nown_ms %.0f\n", load_ms, first_ms,
+            resting_kb, status_kb("VmHWM"), 1e3 * (double)clock() / CLOCKS_PER_SEC);
+    if (fclose(file) != 0) {
+        fail(NOT_WRITTEN, "the times could not be written: the disk may be full");
     }
 }
 
@@ -470,12 +646,15 @@ static void run_samples(const struct model *model, const struct request *request
     if (fclose(outputs) != 0 || fflush(stdout) != 0) {
         fail(NOT_WRITTEN, "the outputs could not be written: the disk may be full");
     }
+    if (request->times != NULL) {
+        write_times(model, request, inputs, values);
+    }
 }
 
 int main(int count, char **arguments) {
     static struct request request; /* static: too large for a stack */
     request.level = OPTIMIZE_ALL;
-    request.repeats = 1;
+    request.repeats = request.threads = request.batch = request.runs = 1;
     const struct ort_api_base *base = OrtGetApiBase();
     if (count == 2 && strcmp(arguments[1], "--version") == 0) {
         puts(base->GetVersionString());
@@ -487,7 +666,14 @@ int main(int count, char **arguments) {
         fail(NOT_LOADED, "ONNX Runtime %s does not offer version %d of its C API", base->GetVersionString(),
              API_VERSION);
     }
+    stay_on_cores(&request);
+    resting_kb = status_kb("VmRSS");
+    double began = now_ms();
     struct model model = load(&request);
+    load_ms = now_ms() - began;
     run_samples(&model, &request);
+    if (request.profile != NULL) {
+        ort->ReleaseSession(model.session); /* this writes the trace */
+    }
     return 0;
 }

@@ -14,9 +14,7 @@ from edgekd.stages.export import as_shipped, file_name, optimized_operators
 from edgekd.stages.settings import Export
 from edgekd.targets import PrecisionName
 
-OLDEST = Export(
-    precision="fp32", variants=("fp32",), runtime="tensorrt", runtime_version="8.2.1", opset=13, ir_version=7
-)
+OLDEST = Export(precision="fp32", variants=("fp32",), runtime="tensorrt", operator_list="8.2", opset=13, ir_version=7)
 NAME = "dscnn"
 
 

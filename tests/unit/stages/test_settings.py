@@ -44,7 +44,7 @@ def test_export_takes_the_quantized_network_only_for_an_int8_file() -> None:
             "precision": "fp32",
             "variants": variants,
             "runtime": "tensorrt",
-            "runtime_version": "8.2.1",
+            "operator_list": "8.2",
             "opset": 13,
             "ir_version": 7,
         }

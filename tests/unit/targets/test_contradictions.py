@@ -10,6 +10,18 @@ from edgekd.targets import load_target
 
 Edit = Callable[[str, Mapping[str, object]], Path]
 
+FEATURES_OF_ALL = tuple(f"device.clusters.all.{feature}" for feature in ("dot_product", "fp16_arithmetic", "i8mm"))
+MATRICES_OF_ALL = FEATURES_OF_ALL[-1]
+LITTLE = {
+    "core": "Cortex-A55",
+    "cores": 4,
+    "cpus": "4-7",
+    "clock_ghz": 1.8,
+    "dot_product": True,
+    "fp16_arithmetic": True,
+    "i8mm": False,
+}
+
 CONTRADICTIONS: tuple[tuple[str, dict[str, object], str, str], ...] = (
     (
         "jetson-nano",
@@ -63,16 +75,76 @@ CONTRADICTIONS: tuple[tuple[str, dict[str, object], str, str], ...] = (
         "raspberry-pi-4",
         {"precision.fp16.verdict": "fast"},
         'precision.fp16.verdict = "fast"',
-        "device.fp16_arithmetic = false",
+        "device.clusters.all.fp16_arithmetic = false",
     ),
     (
         "raspberry-pi-4",
-        {"device.dot_product": True},
-        "device.dot_product = true",
-        'device.core = "Cortex-A72"',
+        {"device.clusters.all.dot_product": True},
+        "device.clusters.all.dot_product = true",
+        'device.clusters.all.core = "Cortex-A72"',
     ),
-    ("raspberry-pi-5", {"device.i8mm": True}, "device.i8mm = true", 'device.core = "Cortex-A76"'),
-    ("raspberry-pi-5", {"device.core": "Carmel"}, "device.dot_product = true", 'device.core = "Carmel"'),
+    (
+        "raspberry-pi-5",
+        {"device.clusters.all.i8mm": True},
+        "device.clusters.all.i8mm = true",
+        'device.clusters.all.core = "Cortex-A76"',
+    ),
+    (
+        "raspberry-pi-5",
+        {"device.clusters.all.core": "Carmel"},
+        "device.clusters.all.dot_product = true",
+        'device.clusters.all.core = "Carmel"',
+    ),
+    (
+        "raspberry-pi-5",
+        {"device.clusters.all.core": "Cortex-A73", **dict.fromkeys(FEATURES_OF_ALL, False)},
+        'precision.int8.verdict = "fast"',
+        "device.clusters.all.dot_product = false",
+    ),
+    (
+        "raspberry-pi-5",
+        {"device.clusters.all.core": "Cortex-A999", **dict.fromkeys(FEATURES_OF_ALL, False), MATRICES_OF_ALL: True},
+        "device.clusters.all.i8mm = true",
+        "device.clusters.all.dot_product = false",
+    ),
+    (
+        "raspberry-pi-5",
+        {"device.clusters.all.cores": 3},
+        "device.clusters.all.cores = 3",
+        'device.clusters.all.cpus = "0-3"',
+    ),
+    (
+        "raspberry-pi-5",
+        {"device.clusters.little": LITTLE | {"cpus": "3-6"}},
+        'device.clusters.little.cpus = "3-6"',
+        'device.clusters.all.cpus = "0-3"',
+    ),
+    ("raspberry-pi-5", {"benchmark.threads": 5}, "benchmark.threads = 5", "device.clusters.all.cores = 4"),
+    (
+        "raspberry-pi-5",
+        {"device.clusters.little": LITTLE, "benchmark.threads": 8},
+        "benchmark.threads = 8",
+        "device.clusters.all.cores = 4: threads that span clusters",
+    ),
+    ("raspberry-pi-5", {"benchmark.cluster": "big"}, 'benchmark.cluster = "big"', 'device.clusters = "all"'),
+    (
+        "raspberry-pi-5",
+        {"device.power_mode": "turbo"},
+        'device.power_mode = "turbo"',
+        'device.power_modes = "performance, ondemand"',
+    ),
+    (
+        "jetson-nano",
+        {"runtime.operator_list": "8.4"},
+        'runtime.operator_list = "8.4"',
+        'runtime.version = "8.2.1"',
+    ),
+    (
+        "raspberry-pi-4",
+        {"benchmark.throttle_check.unthrottled": "(0x0"},
+        'benchmark.throttle_check.unthrottled = "(0x0"',
+        "benchmark.throttle_check.command",
+    ),
     (
         "raspberry-pi-5",
         {"runtime.execution_provider": "TensorrtExecutionProvider"},
@@ -114,5 +186,5 @@ def test_a_contradiction_names_the_file_and_both_fields(
 
 def test_a_core_that_nobody_listed_is_believed(edited: Edit) -> None:
     """A new board needs no code: an unknown core's capabilities stand on their source alone."""
-    path = edited("raspberry-pi-5", {"device.core": "Cortex-A999", "device.i8mm": True})
-    assert load_target(str(path)).device.i8mm
+    path = edited("raspberry-pi-5", {"device.clusters.all.core": "Cortex-A999", MATRICES_OF_ALL: True})
+    assert load_target(str(path)).cluster.i8mm

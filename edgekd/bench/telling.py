@@ -1,0 +1,85 @@
+"""Measurements in words and as a table: what was measured, what speaks against it, what was measured before."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+from edgekd.bench.criticism import criticism
+from edgekd.bench.emulated import Emulation
+from edgekd.bench.history import comparable
+from edgekd.bench.measurement import Measurement
+from edgekd.bench.protocol import Protocol
+from edgekd.core.units import count, memory, milliseconds, size
+
+_MOST_NODES = 12
+_SHOWN = (("median", "median_ms"), ("p90", "p90_ms"), ("p95", "p95_ms"), ("p99", "p99_ms"), ("minimum", "minimum_ms"))
+
+
+def told(found: Measurement, protocol: Protocol | None) -> Iterator[str]:
+    """Yield the lines about one measurement."""
+    said, run = found.summary(), found.run
+    cores = "" if run.cores is None else f" on cores {', '.join(map(str, run.cores))}"
+    yield f"{found.model} ({size(found.size_bytes)}) on {found.where}: {run.before.cpu},"
+    flags = f" {' '.join(run.flags)}" if run.flags else ""
+    used = f"{run.providers[0]}{flags}"
+    yield f"{run.runtime} {run.version}, {used}, threads: {found.threads}{cores}, batch {found.batch}."
+    times = ", ".join(f"{name} {milliseconds(said[key] or 0.0)}" for name, key in _SHOWN)
+    yield f"{times}; n = {len(run.samples_ms)}"
+    first = "" if run.first_ms is None else f", first inference {milliseconds(run.first_ms)}"
+    peak = "" if run.peak_memory_bytes is None else f", peak memory {memory(run.peak_memory_bytes)}"
+    yield f"load {milliseconds(run.load_ms)}{first}, {said['samples_per_s']:.4g} samples/s{peak}"
+    if len(minutes := found.by_minute_ms()) > 1:
+        yield f"minute by minute {', '.join(map(milliseconds, minutes))}; drift {said['drift']:+.1%}"
+    if run.golden is not None:
+        judged = "" if run.golden.tolerance is None else f", {run.golden.tolerance:.3g} allowed"
+        off = f"off by {run.golden.largest_difference:.3g} at most{judged}"
+        yield f"answers to {run.golden.samples} golden samples {off}"
+    for node in run.profile[:_MOST_NODES]:
+        yield f"  {node.operator}: {node.calls:g} in an inference, {node.ms:.3f} ms"
+    against = list(criticism(found))
+    if protocol is not None and found.target is None:
+        against.append(
+            f"this is a {run.before.machine} machine and {protocol.name} is {protocol.architecture}: the figures say "
+            f"nothing about {protocol.name}"
+        )
+    elif protocol is not None and against:
+        against.append(f"{protocol.name} is prepared there, by hand, with: {protocol.prepare}")
+    yield from (f"beware: {sentence}." for sentence in against)
+
+
+def told_before(earlier: Sequence[Measurement], found: Measurement) -> Iterator[str]:
+    """Yield a line about each measurement of before."""
+    for one in earlier:
+        why = comparable(one, found)
+        median = milliseconds(one.summary()["median_ms"] or 0.0)
+        yield f"before, {one.date}: " + (
+            f"not comparable: {why}" if why else f"median {median}, n = {len(one.run.samples_ms)}"
+        )
+
+
+def told_emulation(found: Emulation) -> Iterator[str]:
+    """Yield the lines about an emulated file. There is no time among them."""
+    yield (
+        f"{found.model} ({size(found.size_bytes)}) on an emulated {found.core}: ONNX Runtime "
+        f"{found.versions.onnxruntime}, QEMU {found.versions.qemu}, one thread. Counted: it says "
+        "nothing about time."
+    )
+    classes = {name: getattr(found.instructions, name) for name in found.instructions.__struct_fields__}
+    total = classes.pop("total")
+    parts = ", ".join(f"{name} {number / total:.1%}" for name, number in classes.items() if number)
+    yield f"{count(total)} instructions in an inference: {parts}"
+    if found.golden is not None:
+        judged = "" if found.golden.tolerance is None else f", {found.golden.tolerance:.3g} allowed"
+        off = f"off by {found.golden.largest_difference:.3g} at most{judged}"
+        yield f"answers to {found.golden.samples} golden samples {off}"
+
+
+def csv_of(found: Sequence[Measurement]) -> str:
+    """Return the raw samples, a row for each."""
+    lines = io.StringIO()
+    writer = csv.writer(lines)
+    writer.writerow(["model", "where", "threads", "batch", "started_ms", "latency_ms"])
+    for one in found:
+        for started, taken in zip(one.run.started_ms, one.run.samples_ms, strict=True):
+            writer.writerow([one.model, one.where, one.threads, one.batch, started, taken])
+    return lines.getvalue()
