@@ -10,6 +10,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 OPSET = 18
 IR_VERSION = 8
+_DRAWN = 4096
+"""Random numbers of a weight; a larger one repeats them."""
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +51,8 @@ class Draft:
     def weight(self, *shape: int, fan_in: int | None = None) -> Value:
         """Return normal random weights whose products with numbers of size one keep that size."""
         spread = 1.0 / math.sqrt(fan_in or math.prod(shape[1:]) or 1)
-        return self.constant(self.random.standard_normal(shape, np.float32) * np.float32(spread))
+        some = self.random.standard_normal(min(math.prod(shape), _DRAWN), np.float32) * np.float32(spread)
+        return self.constant(np.resize(some, shape))
 
     def positive(self, *shape: int) -> Value:
         """Return random numbers between a half and one and a half."""

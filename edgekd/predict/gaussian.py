@@ -9,7 +9,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
 Rows = NDArray[np.float64]
-LEARNED_FROM: Final = 300
+LEARNED_FROM: Final = 220
 """Values that choose scales; all of them make the function."""
 _JITTER: Final = 1e-8
 _BOUNDS: Final = {"length": (-1.6, 4.0), "spread": (-4.0, 1.0), "noise": (-4.5, -0.5)}
@@ -48,7 +48,7 @@ def choose_scales(points: Rows, values: Rows) -> Scales:
     features = points.shape[1]
     start = np.concatenate([np.full(features, 0.7), [np.log(0.2), np.log(0.05)]])
     bounds = [_BOUNDS["length"]] * features + [_BOUNDS["spread"], _BOUNDS["noise"]]
-    best = minimize(_unlikeliness, start, args=(squares, values), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60}).x
+    best = minimize(_unlikeliness, start, args=(squares, values), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40}).x
     return Scales(lengths=tuple(best[:features].tolist()), spread=float(best[-2]), noise=float(best[-1]))
 
 

@@ -1,11 +1,13 @@
-"""What a kernel costs on one machine, learned from kernels that were timed there.
+"""What kernels cost on one machine, learned from kernels that were timed there.
 
-Each family of kernels (operator and kind) has its own function: arithmetic and traffic at constant rates, found by
-non-negative least squares of relative errors, times a smooth function of the logarithms of its sizes.
+Each family of kernels (operator and kind) has a function of its own: arithmetic and traffic at constant rates, found by
+non-negative least squares of relative errors, times a smooth function of the logarithms of its sizes and of how much
+the whole network reads, which decides from which cache it comes.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -13,20 +15,87 @@ import msgspec
 import numpy as np
 from scipy.optimize import nnls
 
+from edgekd.core.errors import ConfigError
 from edgekd.predict.gaussian import Process, Rows, Scales, choose_scales, learn
 from edgekd.predict.layers import Layer
 
-LEAST_KERNELS: Final = 8
-"""Fewer than these of a family say too little for a function of their own."""
+LEAST_KERNELS: Final = 12
+"""Fewer than these of a family say too little for a function of their own; all of their kind then have one."""
+MOST_KERNELS: Final = 1500
+"""More than these of a family are thinned."""
 BLOCK: Final = 16
-"""Channels that one register of 512 bits holds; padding to it is a feature, whatever the machine."""
+"""Channels that a register of 512 bits holds, or four of 128; that a number is no multiple of it is a feature."""
+_CACHED_BYTES: Final = 2e5
+"""Networks smaller than this are alike: all of them stay in the first caches."""
+_OUTLIER: Final = 2.5
+
+
+class Kernel(msgspec.Struct, frozen=True, kw_only=True):
+    """A kernel in its network: its layer, and the bytes of all weights and of all activations there."""
+
+    layer: Layer
+    network_weight_bytes: int
+    network_activation_bytes: int
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
-    """How kernels of one family cost: *rates* by term of ``_terms`` in microseconds, and scales of what is left."""
+    """How kernels of one family cost: *rates* by term in microseconds, and the scales of what is left."""
 
     rates: tuple[float, ...]
     scales: Scales
+
+
+class Learned(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A family with the smooth function through its kernels."""
+
+    rates: Rows
+    process: Process
+
+    def at(self, kernels: Sequence[Kernel]) -> Rows:
+        """Return the microseconds of each of *kernels*."""
+        rest, _ = self.process.at(_features(kernels))
+        found: Rows = _terms(kernels) @ self.rates * np.exp(rest)
+        return found
+
+
+class KernelCosts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The families of one machine by name."""
+
+    families: Mapping[str, Learned]
+
+    def at(self, kernels: Sequence[Kernel]) -> tuple[Rows, tuple[str, ...]]:
+        """Return the microseconds of each of *kernels*, and the families that had to be replaced by their kind.
+
+        Raises ConfigError for a kernel whose kind was never timed.
+        """
+        if unknown := self.unknown(kernels):
+            message = f"the table has no kernel like {unknown[0]}; calibrate again with more --seconds."
+            raise ConfigError(message)
+        times, replaced = np.empty(len(kernels)), []
+        for name, places in grouped(kernels).items():
+            if name not in self.families:
+                replaced.append(name)
+            known = self.families.get(name) or self.families[kind_of(kernels[places[0]].layer)]
+            times[places] = known.at([kernels[place] for place in places])
+        return times, tuple(replaced)
+
+    def unknown(self, kernels: Sequence[Kernel]) -> tuple[str, ...]:
+        """Return the families of *kernels* that were never timed, nor any of their kind."""
+        return tuple(
+            name
+            for name, places in grouped(kernels).items()
+            if self.families.keys().isdisjoint((name, kind_of(kernels[places[0]].layer)))
+        )
+
+
+def in_network(layers: Sequence[Layer]) -> tuple[Kernel, ...]:
+    """Return the *layers* of one network as kernels."""
+    size = {layer.precision: 1 if layer.precision == "int8" else 4 for layer in layers}
+    weights = sum(layer.weights * size[layer.precision] for layer in layers)
+    activations = sum(layer.written * size[layer.precision] for layer in layers)
+    return tuple(
+        Kernel(layer=layer, network_weight_bytes=weights, network_activation_bytes=activations) for layer in layers
+    )
 
 
 def family_of(layer: Layer) -> str:
@@ -39,61 +108,95 @@ def family_of(layer: Layer) -> str:
     return f"{layer.operator}, {layer.kind}{form}"
 
 
-def features(layer: Layer) -> Rows:
-    """Return what a family's smooth function depends on."""
-    return np.array(_FEATURES.get(layer.kind, _passing)(layer))
+def kind_of(layer: Layer) -> str:
+    """Return the name of the family of all layers of the kind of *layer*."""
+    return f"any {layer.kind} in {layer.precision}"
 
 
-def terms(layer: Layer) -> Rows:
-    """Return what costs at a constant rate: a kernel itself, arithmetic with padded channels, numbers moved."""
-    per_group = (layer.in_channels / layer.groups, layer.out_channels / layer.groups)
-    padded = math.prod(math.ceil(count / BLOCK) * BLOCK / max(count, 1) for count in per_group)
-    window = math.prod(layer.kernel)
-    return np.array(
-        [
-            1.0,
-            layer.macs * 1e-6,
-            layer.macs * (padded if layer.kind != "depthwise" else 1.0) * 1e-6,
-            layer.weights * 1e-6,
-            layer.read * 1e-6,
-            layer.written * 1e-6,
-            (layer.written * window if not layer.macs else 0) * 1e-6,
-        ]
+def grouped(kernels: Sequence[Kernel]) -> Mapping[str, list[int]]:
+    """Return the places of the kernels of each family."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, kernel in enumerate(kernels):
+        places[family_of(kernel.layer)].append(place)
+    return places
+
+
+def fit_families(kernels: Sequence[Kernel], times_us: Rows) -> dict[str, Family]:
+    """Return the families, and those of all of a kind, that *kernels* with their times make."""
+    return {
+        name: _fit([kernels[place] for place in places], times_us[places]) for name, places in _samples(kernels)
+    }
+
+
+def learned(families: Mapping[str, Family], kernels: Sequence[Kernel], times_us: Rows) -> KernelCosts:
+    """Return the costs that *families* have with *kernels* and their times."""
+    return KernelCosts(
+        families={
+            name: _learned(families[name], [kernels[place] for place in places], times_us[places])
+            for name, places in _samples(kernels)
+            if name in families
+        }
     )
 
 
-def fit_family(layers: Sequence[Layer], times_us: Rows) -> Family:
-    """Return the family that *layers* with their times make."""
-    matrix = np.stack([terms(layer) for layer in layers])
-    weighted = matrix / times_us[:, None]
+def _samples(kernels: Sequence[Kernel]) -> Iterable[tuple[str, list[int]]]:
+    """Yield each family that has kernels enough, and each kind, with the places of its kernels, at most so many."""
+    places = dict(grouped(kernels))
+    rare = {name for name, found in places.items() if len(found) < LEAST_KERNELS}
+    kinds: dict[str, list[int]] = defaultdict(list)
+    for place, kernel in enumerate(kernels):
+        kinds[kind_of(kernel.layer)].append(place)
+    thin = np.random.default_rng(0)
+    for name, found in (*((n, f) for n, f in places.items() if n not in rare), *kinds.items()):
+        if len(found) >= LEAST_KERNELS:
+            yield name, sorted(thin.permutation(found)[: MOST_KERNELS if name in places else MOST_KERNELS // 3].tolist())
+
+
+def _fit(kernels: Sequence[Kernel], times_us: Rows) -> Family:
+    """Return the family of *kernels*."""
+    weighted = _terms(kernels) / times_us[:, None]
     size = weighted.max(axis=0)
     used = np.where(size > 0, size, 1.0)
-    rates = nnls(weighted / used, np.ones(len(layers)))[0] / used
+    rates = nnls(weighted / used, np.ones(len(kernels)))[0] / used
     rates[0] = max(rates[0], 0.1 * float(times_us.min()))
-    rest = np.log(times_us) - np.log(matrix @ rates)
-    scales = choose_scales(np.stack([features(layer) for layer in layers]), rest)
-    return Family(rates=tuple(rates.tolist()), scales=scales)
+    rest = np.log(times_us) - np.log(_terms(kernels) @ rates)
+    return Family(rates=tuple(rates.tolist()), scales=choose_scales(_features(kernels), rest))
 
 
-class Learned(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A family with the process through its kernels."""
-
-    rates: Rows
-    process: Process
-
-    def at(self, layers: Sequence[Layer]) -> tuple[Rows, Rows]:
-        """Return microseconds and relative standard deviation of each of *layers*."""
-        rest, spread = self.process.at(np.stack([features(layer) for layer in layers]))
-        base = np.stack([terms(layer) for layer in layers]) @ self.rates
-        return base * np.exp(rest), spread
+def _learned(family: Family, kernels: Sequence[Kernel], times_us: Rows) -> Learned:
+    """Return *family* with the function through *kernels*; a value far from it counts as one at some distance."""
+    rates, points = np.array(family.rates), _features(kernels)
+    rest = np.log(times_us) - np.log(_terms(kernels) @ rates)
+    first = learn(points, rest, family.scales)
+    middle, allowed = first.at(points)[0], _OUTLIER * math.exp(family.scales.noise)
+    return Learned(rates=rates, process=learn(points, np.clip(rest, middle - allowed, middle + allowed), family.scales))
 
 
-def learned(family: Family, layers: Sequence[Layer], times_us: Rows) -> Learned:
-    """Return *family* with the process through the times of *layers*."""
-    rates = np.array(family.rates)
-    base = np.stack([terms(layer) for layer in layers]) @ rates
-    points = np.stack([features(layer) for layer in layers])
-    return Learned(rates=rates, process=learn(points, np.log(times_us) - np.log(base), family.scales))
+def _terms(kernels: Sequence[Kernel]) -> Rows:
+    """Return what costs at a constant rate (n, terms): a kernel itself, arithmetic, padded too, numbers moved."""
+    return np.array([_terms_of(kernel.layer) for kernel in kernels])
+
+
+def _terms_of(layer: Layer) -> list[float]:
+    per_group = (layer.in_channels / layer.groups, layer.out_channels / layer.groups)
+    padded = math.prod(math.ceil(count / BLOCK) * BLOCK / max(count, 1) for count in per_group)
+    passed = 0 if layer.macs else layer.written * math.prod(layer.kernel)
+    amounts = (layer.macs, layer.macs * padded, layer.weights, layer.read, layer.written, passed)
+    return [1.0, *(amount * 1e-6 for amount in amounts)]
+
+
+def _features(kernels: Sequence[Kernel]) -> Rows:
+    """Return what the smooth function of a family depends on (n, features)."""
+    return np.array(
+        [
+            [
+                *_FEATURES.get(kernel.layer.kind, _passing)(kernel.layer),
+                math.log(kernel.network_weight_bytes + _CACHED_BYTES),
+                math.log(kernel.network_activation_bytes + _CACHED_BYTES),
+            ]
+            for kernel in kernels
+        ]
+    )
 
 
 def _log(number: float) -> float:
@@ -101,45 +204,25 @@ def _log(number: float) -> float:
 
 
 def _convolution(layer: Layer) -> list[float]:
-    return [
-        _log(layer.in_channels / layer.groups),
-        _log(layer.out_channels / layer.groups),
-        _log(layer.out_size[0]),
-        _log(layer.out_size[1]),
-        _log(layer.kernel[0]),
-        _log(layer.kernel[1]),
-        _log(layer.stride),
-        _log(layer.groups),
-        (layer.in_channels / layer.groups) % BLOCK / BLOCK,
-        (layer.out_channels / layer.groups) % BLOCK / BLOCK,
-        _log(layer.read / math.prod(layer.in_size) / layer.in_channels),
-    ]
+    given, made = layer.in_channels / layer.groups, layer.out_channels / layer.groups
+    maps_read = layer.read / max(1, math.prod(layer.in_size) * layer.in_channels)
+    sizes = (given, made, *layer.out_size, *layer.kernel, layer.stride, layer.groups, maps_read)
+    return [*map(_log, sizes), given % BLOCK / BLOCK, made % BLOCK / BLOCK]
 
 
 def _product(layer: Layer) -> list[float]:
-    return [
-        _log(layer.in_channels),
-        _log(layer.out_channels),
-        _log(layer.out_size[0]),
-        _log(layer.groups),
-        layer.out_channels % BLOCK / BLOCK,
-    ]
+    sizes = (layer.in_channels, layer.out_channels, layer.out_size[0], layer.groups)
+    return [*map(_log, sizes), layer.out_channels % BLOCK / BLOCK]
 
 
 def _passing(layer: Layer) -> list[float]:
-    return [
-        _log(layer.read),
-        _log(layer.written),
-        _log(layer.in_channels),
-        _log(layer.out_channels),
-        _log(math.prod(layer.kernel)),
-        _log(layer.stride),
-    ]
+    sizes = (layer.read, layer.written, layer.in_channels, layer.out_channels, *layer.kernel, layer.stride)
+    return [*map(_log, sizes)]
 
 
 _FEATURES: Final[Mapping[str, Callable[[Layer], list[float]]]] = MappingProxyType(
     {
-        **dict.fromkeys(("dense", "pointwise", "grouped", "depthwise"), _convolution),
+        **dict.fromkeys(("dense", "pointwise", "grouped", "depthwise", "transposed"), _convolution),
         **dict.fromkeys(("linear", "product"), _product),
     }
 )

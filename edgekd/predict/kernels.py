@@ -8,12 +8,11 @@ from typing import Any, Final
 import msgspec
 from onnx import GraphProto, helper
 
+from edgekd.bench.kernel_run import Traced
 from edgekd.predict.layers import Kind, Layer, Precision, convolution_kind
 from edgekd.predict.operators import KIND_OF_OTHERS
 
 Shape = tuple[int, ...]
-Tensor = tuple[str, Shape]
-"""Element type as ONNX Runtime writes it, and sizes."""
 
 CONVOLUTIONS: Final = frozenset({"Conv", "ConvInteger", "FusedConv", "NhwcFusedConv", "QLinearConv"})
 PRODUCTS: Final = frozenset(
@@ -22,18 +21,18 @@ PRODUCTS: Final = frozenset(
         *("MatMulIntegerToFloat", "QGemm", "QLinearMatMul"),
     }
 )
+MULTIPLYING: Final = CONVOLUTIONS | PRODUCTS
+"""Operators of which a trace says too little: that they keep their names is asked of a device's trace."""
+
 _PRECISIONS: Final[Mapping[str, Precision]] = MappingProxyType({"float16": "fp16", "int8": "int8", "uint8": "int8"})
 _IMAGE_RANK: Final = 4
-
-
-class Traced(msgspec.Struct, frozen=True, kw_only=True):
-    """One node of a trace: its *operator* with no domain, and the tensors that it read and wrote."""
-
-    name: str
-    operator: str
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    samples_us: tuple[int, ...] = ()
+_KIND_OF_OWN: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        **dict.fromkeys(("BiasGelu", "FastGelu", "Gelu", "QuickGelu", "BiasAdd"), "elementwise"),
+        **dict.fromkeys(("SkipLayerNormalization", "SimplifiedLayerNormalization"), "normalization"),
+    }
+)
+"""ONNX Runtime's own operators, beside those that ONNX has too."""
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,9 +122,12 @@ def _product(read: Sequence[Shape], written: Shape, known: Told) -> dict[str, An
 def _other(operator: str, read: Sequence[Shape], written: Shape, known: Told) -> dict[str, Any]:
     """Return the form of what only passes over its numbers: the last sizes as channels, all before as rows."""
     source = max(read, key=math.prod, default=())
-    kind: Kind = KIND_OF_OTHERS.get(operator, "movement")
+    base = operator.removeprefix("QLinear").removeprefix("Nhwc")
+    kind: Kind = KIND_OF_OTHERS.get(base, _KIND_OF_OWN.get(base, "movement"))
+    if operator == "Transpose":
+        return _transposed(source, known) | {"kind": kind}
     window = _pair(known.attributes.get("kernel_shape", (1, 1)))
-    if operator.startswith(("Global", "QLinearGlobal")) and len(source) == _IMAGE_RANK:
+    if base.startswith("Global") and len(source) == _IMAGE_RANK:
         window = _pair(source[1:3] if known.attributes.get("channels_last") else source[2:])
     return {
         "kind": kind,
@@ -135,6 +137,31 @@ def _other(operator: str, read: Sequence[Shape], written: Shape, known: Told) ->
         "out_size": (math.prod(written[:-1]), 1),
         "kernel": window,
         "stride": max(known.attributes.get("strides", (1,))),
+    }
+
+
+def _transposed(source: Shape, known: Told) -> dict[str, Any]:
+    """Return the form of a transposition: numbers that stay side by side as channels, axes that move as kernel.
+
+    Axes that stay neighbours count as one, axes of one number as none: the last two that move, as they were read.
+    """
+    order = [axis for axis in known.attributes.get("perm", range(len(source))[::-1]) if source[axis] > 1]
+    runs: list[list[int]] = []
+    kept = {axis: position for position, axis in enumerate(sorted(order))}
+    for axis in order:
+        if runs and kept[axis] == kept[runs[-1][-1]] + 1:
+            runs[-1].append(axis)
+        else:
+            runs.append([axis])
+    sizes = {run[0]: math.prod(source[axis] for axis in run) for run in runs}
+    stays = sizes.pop(runs[-1][0]) if len(runs) > 1 and max(sizes) == runs[-1][0] else 1
+    moved = [sizes[first] for first in sorted(sizes)]
+    return {
+        "in_channels": stays,
+        "out_channels": stays,
+        "kernel": _pair(moved[-2:] if len(runs) > 1 else (1, 1)),
+        "in_size": (math.prod(source) // stays, 1),
+        "out_size": (math.prod(source) // stays, 1),
     }
 
 

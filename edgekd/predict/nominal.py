@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from onnx import ModelProto, numpy_helper
 
+from edgekd.export import shapes
 from edgekd.export.integer_forms import with_integer_forms
 from edgekd.quantize.fake import HIGH, LOW, WEIGHT_LIMIT, Encodings, Grid
 from edgekd.quantize.placement import PLACEMENTS, Places, place
@@ -22,7 +23,7 @@ _RECTIFIED: Final = Grid(scale=6.0 / (HIGH - LOW), zero_point=LOW)
 
 def nominal_int8(model: ModelProto, placement: PlacementName) -> ModelProto:
     """Return the float graph *model*, whose nodes all have names, with Q/DQ where *placement* puts them."""
-    whole = with_integer_forms(model)
+    whole = with_integer_forms(shapes.infer(model))
     table = PLACEMENTS[placement]
     places = place(whole.graph, table)
     rectified = {node.output[0] for node in whole.graph.node if node.op_type in table.folded}

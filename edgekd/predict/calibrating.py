@@ -1,0 +1,210 @@
+"""Calibrating: build the suite, time it at one place, and learn what kernels cost there."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+from onnx import ModelProto
+from scipy.optimize import nnls
+
+from edgekd.bench.connection import Device, opened
+from edgekd.bench.device_errors import DeviceError
+from edgekd.bench.here import Here
+from edgekd.bench.kernel_run import WEIGHTS, KernelRequest, KernelRun, Suite, TracedNetwork, run_kernels
+from edgekd.bench.places import place_of
+from edgekd.core.errors import ConfigError
+from edgekd.core.progress import Progress
+from edgekd.predict.gaussian import Rows
+from edgekd.predict.kernel_costs import Family, fit_families, learned
+from edgekd.predict.kernels import MULTIPLYING, Told, kernel_layer
+from edgekd.predict.nominal import nominal_int8
+from edgekd.predict.outsourcing import outsource
+from edgekd.predict.suite import suite_network
+from edgekd.predict.table import (
+    FORMAT,
+    LeftOut,
+    Overhead,
+    Table,
+    TablePrecision,
+    TimedKernel,
+    TimedNetwork,
+    fingerprint_of,
+    kernels_of,
+)
+from edgekd.predict.tracing import optimized, with_names
+from edgekd.targets import PlacementName
+
+FOLDS: Final = 4
+LEAST_NETWORKS: Final = 24
+BUILDING_PART: Final = 0.3
+"""Of the time, for building the suite; a tenth is left for learning."""
+MEASURING_PART: Final = 0.6
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What is calibrated: the table's *target*, *where* as in ``--on``, and the *seconds* that all of it may take."""
+
+    target: str
+    where: str
+    precisions: tuple[TablePrecision, ...]
+    placement: PlacementName
+    request: KernelRequest
+    seconds: float
+
+
+class _Built(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A network of the suite as it is sent, and what its optimized graph says."""
+
+    seed: int
+    content: bytes
+    weight_bytes: int
+    told: Mapping[str, Told]
+
+
+def calibrate(job: Job, progress: Progress) -> Table:
+    """Return the table that *job* finds. Raises DeviceError where the device cannot, or runs too few networks."""
+    place, networks, runs = place_of(job.where), [], []
+    request = job.request
+    if isinstance(place.way, Here):
+        request = msgspec.structs.replace(request, python=sys.executable)
+    share = job.seconds / len(job.precisions)
+    request = msgspec.structs.replace(request, seconds=MEASURING_PART * share)
+    with opened(place.way, parent=place.parent) as device:
+        for number, precision in enumerate(job.precisions):
+            progress.say(f"calibrate: building networks in {precision}")
+            built = _build(precision, job.placement, seconds=BUILDING_PART * share, first=number)
+            progress.say(f"calibrate: timing up to {len(built)} of them on {place.way.where}")
+            run = _timed(device, built, request)
+            networks += _joined(run, built, precision)
+            runs.append(run)
+    progress.say(f"calibrate: learning from {len(networks)} networks")
+    families = fit_families(*kernels_of(tuple(networks)))
+    overheads, left_out = {}, []
+    for precision in job.precisions:
+        overhead, found = cross_validated(tuple(networks), families, precision)
+        overheads[precision] = overhead
+        left_out += found
+    return Table(
+        format=FORMAT,
+        date=datetime.now(tz=UTC).isoformat(timespec="seconds"),
+        target=job.target,
+        where=place.way.where,
+        fingerprint=fingerprint_of(runs[0], threads=request.threads, provider=request.provider),
+        threads=request.threads,
+        runtime=f"onnxruntime {runs[0].version}",
+        precisions=job.precisions,
+        families=families,
+        overheads=overheads,
+        left_out=tuple(left_out),
+        networks=tuple(networks),
+    )
+
+
+def _build(precision: TablePrecision, placement: PlacementName, *, seconds: float, first: int) -> list[_Built]:
+    """Return as many networks of the suite as can be built in so many *seconds*, the least number in any case.
+
+    Seeds of several precisions take turns, so that no network is timed in two of them.
+    """
+    built: list[_Built] = []
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="edgekd-suite-") as name:
+        while time.monotonic() - began < seconds or len(built) < LEAST_NETWORKS:
+            seed = 2 * len(built) + first
+            model = with_names(FORMS[precision](suite_network(seed), placement))
+            (Path(name) / "model.onnx").write_bytes(model.SerializeToString())
+            told = optimized(Path(name) / "model.onnx", Path(name))
+            needed = outsource(model, WEIGHTS, seed=seed)
+            built.append(_Built(seed=seed, content=model.SerializeToString(), weight_bytes=needed, told=told))
+    return built
+
+
+def _timed(device: Device, built: Sequence[_Built], request: KernelRequest) -> KernelRun:
+    """Return what *device* measures of the networks."""
+    contents = {f"{one.seed}.onnx": one.content for one in built}
+    suite = Suite(networks=contents, weight_bytes=max(one.weight_bytes for one in built))
+    run = run_kernels(device, suite, request)
+    if len(run.networks) < LEAST_NETWORKS:
+        message = (
+            f"{device.way.where}: timed {len(run.networks)} networks in {request.seconds:.0f} s, at least "
+            f"{LEAST_NETWORKS} are needed; give more --seconds."
+        )
+        raise DeviceError(message)
+    return run
+
+
+def _joined(run: KernelRun, built: Sequence[_Built], precision: TablePrecision) -> list[TimedNetwork]:
+    """Return the networks of *run* with their kernels as layers."""
+    by_name = {f"{one.seed}.onnx": one for one in built}
+    return [_timed_network(network, by_name[network.model], precision) for network in run.networks]
+
+
+def _timed_network(network: TracedNetwork, built: _Built, precision: TablePrecision) -> TimedNetwork:
+    """Return one network; ConfigError where the device has made other kernels of it than this machine."""
+    foreign = [row.operator for row in network.kernels if row.operator in MULTIPLYING and row.name not in built.told]
+    if foreign:
+        message = (
+            f"calibrate: ONNX Runtime there optimizes otherwise than here (it runs a {foreign[0]} that is unknown "
+            "here); install the same version on both sides, or calibrate on a machine of the same kind."
+        )
+        raise ConfigError(message)
+    kernels = tuple(
+        TimedKernel(layer=kernel_layer(row, built.told), samples_us=row.samples_us) for row in network.kernels
+    )
+    return TimedNetwork(seed=built.seed, precision=precision, samples_ms=network.samples_ms, kernels=kernels)
+
+
+def cross_validated(
+    networks: tuple[TimedNetwork, ...], families: Mapping[str, Family], precision: TablePrecision
+) -> tuple[Overhead, list[LeftOut]]:
+    """Return the overhead of networks in *precision*, and each of them foretold from the other folds."""
+    found: list[tuple[TimedNetwork, Rows]] = []
+    for fold in range(FOLDS):
+        others = tuple(one for number, one in enumerate(networks) if number % FOLDS != fold)
+        costs = learned(families, *kernels_of(others))
+        for one in networks[fold::FOLDS]:
+            kernels, _ = kernels_of((one,))
+            if one.precision == precision and not costs.unknown(kernels):
+                found.append((one, costs.at(kernels)[0]))
+    overhead = _overhead(found)
+    return overhead, [
+        LeftOut(
+            seed=one.seed,
+            precision=precision,
+            measured_us=1e3 * float(np.median(one.samples_ms)),
+            predicted_us=overhead.total_us(times),
+        )
+        for one, times in found
+    ]
+
+
+def _overhead(found: Sequence[tuple[TimedNetwork, Rows]]) -> Overhead:
+    """Return the overhead by least squares of relative errors, the largest tenth of them left out.
+
+    A trace makes each kernel longer, so what a kernel adds to the sum is usually less than nothing.
+    """
+    measured = np.array([1e3 * float(np.median(one.samples_ms)) for one, _ in found])
+    matrix = np.array([[float(times.sum()), -float(len(times)), 1.0] for _, times in found]) / measured[:, None]
+    kept = np.ones(len(found), dtype=bool)
+    solution = np.array([1.0, 0.0, 0.0])
+    for _ in range(5):
+        solution = nnls(matrix[kept], np.ones(int(kept.sum())))[0]
+        errors = np.abs(matrix @ solution - 1)
+        kept = errors <= np.quantile(errors, 0.9)
+    return Overhead(factor=float(solution[0]), node_us=-float(solution[1]), inference_us=float(solution[2]))
+
+
+def _as_it_is(model: ModelProto, _placement: PlacementName) -> ModelProto:
+    """Return *model*."""
+    return model
+
+
+FORMS: Final[Mapping[TablePrecision, Callable[[ModelProto, PlacementName], ModelProto]]] = {
+    "fp32": _as_it_is,
+    "int8": nominal_int8,
+}

@@ -1,0 +1,154 @@
+"""The table of a device: kernels that were timed there, and how well they foretell a network that was left out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+
+from edgekd.bench.kernel_run import KernelRun
+from edgekd.core.disk import disk_errors, write_atomically
+from edgekd.core.errors import ConfigError
+from edgekd.predict.gaussian import Rows
+from edgekd.predict.kernel_costs import Family, Kernel, KernelCosts, in_network, learned
+from edgekd.predict.layers import Layer
+
+FORMAT: Final = 1
+TRUNCATED_US: Final = 0.5
+"""A trace cuts microseconds off: on average so much is missing."""
+
+TablePrecision = Literal["fp32", "int8"]
+PRECISIONS: Final[tuple[TablePrecision, ...]] = ("fp32", "int8")
+
+
+class TimedKernel(msgspec.Struct, frozen=True, kw_only=True):
+    """A kernel of the suite with its raw samples."""
+
+    layer: Layer
+    samples_us: tuple[int, ...]
+
+
+class TimedNetwork(msgspec.Struct, frozen=True, kw_only=True):
+    """A network of the suite by its *seed*: its own samples, without a trace, and its kernels."""
+
+    seed: int
+    precision: TablePrecision
+    samples_ms: tuple[float, ...]
+    kernels: tuple[TimedKernel, ...]
+
+
+class Overhead(msgspec.Struct, frozen=True, kw_only=True):
+    """From the sum of its kernels in a trace to a network: *factor* x sum + *node_us* x kernels + *inference_us*."""
+
+    factor: float
+    node_us: float
+    inference_us: float
+
+    def total_us(self, kernels_us: Rows) -> float:
+        """Return what a network of kernels with these times takes."""
+        return self.factor * float(kernels_us.sum()) + self.node_us * len(kernels_us) + self.inference_us
+
+
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A network of the suite that its own kernels did not help to foretell."""
+
+    seed: int
+    precision: TablePrecision
+    measured_us: float
+    predicted_us: float
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """What calibration found. *fingerprint* is where it holds; *networks* are raw, all else is derived from them."""
+
+    kind: Literal["edgekd calibration"] = "edgekd calibration"
+    format: int
+    date: str
+    target: str
+    where: str
+    fingerprint: Mapping[str, str]
+    threads: int
+    runtime: str
+    precisions: tuple[TablePrecision, ...]
+    families: Mapping[str, Family]
+    overheads: Mapping[TablePrecision, Overhead]
+    left_out: tuple[LeftOut, ...]
+    networks: tuple[TimedNetwork, ...]
+
+    def errors(self, precision: str) -> Rows:
+        """Return log(predicted / measured) of each network of *precision* that was left out."""
+        pairs = [(one.predicted_us, one.measured_us) for one in self.left_out if one.precision == precision]
+        found: Rows = np.log(np.array(pairs)[:, 0]) - np.log(np.array(pairs)[:, 1])
+        return found
+
+
+def fingerprint_of(run: KernelRun, *, threads: int, provider: str) -> dict[str, str]:
+    """Return what must be equal where a table is used: the same as for two measurements."""
+    machine = run.before
+    return {
+        "cpu": machine.cpu,
+        "machine": machine.machine,
+        "cores": str(machine.cores),
+        "runtime": f"onnxruntime {run.version}",
+        "provider": provider,
+        "threads": str(threads),
+        "power_mode": machine.power_mode,
+        "governors": ", ".join(machine.governors),
+    }
+
+
+def kernels_of(networks: tuple[TimedNetwork, ...]) -> tuple[tuple[Kernel, ...], Rows]:
+    """Return all kernels of *networks* and the median microseconds of each."""
+    found = tuple(kernel for network in networks for kernel in in_network([one.layer for one in network.kernels]))
+    times = [float(np.median(one.samples_us)) + TRUNCATED_US for network in networks for one in network.kernels]
+    return found, np.array(times)
+
+
+def costs_of(table: Table) -> KernelCosts:
+    """Return what kernels cost by *table*."""
+    return learned(table.families, *kernels_of(table.networks))
+
+
+def write_table(path: Path, table: Table) -> None:
+    """Write *table* to *path*, replacing an older one."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, msgspec.json.encode(table))
+
+
+def read_table(path: Path) -> Table:
+    """Return the table in the file *path*. Raises ConfigError where it is none, or of another format."""
+    advice = "make it anew with `edgekd targets calibrate`"
+    with disk_errors(path):
+        content = path.read_bytes()
+    try:
+        head = msgspec.json.decode(content)
+        if not isinstance(head, dict) or head.get("kind") != "edgekd calibration":
+            message = f"{path}: is no table of a calibration; {advice}."
+            raise ConfigError(message)
+        if head.get("format") != FORMAT:
+            message = f"{path}: is a table of format {head.get('format')}, this edgekd reads {FORMAT}; {advice}."
+            raise ConfigError(message)
+        table = msgspec.convert(head, Table)
+    except msgspec.MsgspecError as error:
+        message = f"{path}: cannot be read as a table of a calibration ({error}); {advice}."
+        raise ConfigError(message) from error
+    unfit = [one for one in table.precisions if one not in table.overheads]
+    if unfit or not table.networks or not all(one.kernels and one.samples_ms for one in table.networks):
+        message = f"{path}: the table lacks networks, samples or overheads; {advice}."
+        raise ConfigError(message)
+    return table
+
+
+def tables_folder(environment: Mapping[str, str]) -> Path:
+    """Return where tables are kept: ``EDGEKD_TABLES``, or the user's folder of state."""
+    if given := environment.get("EDGEKD_TABLES"):
+        return Path(given)
+    state = environment.get("XDG_STATE_HOME") or Path(environment.get("HOME", "/")) / ".local" / "state"
+    return Path(state) / "edgekd" / "tables"
+
+
+def table_file(folder: Path, name: str, threads: int) -> Path:
+    """Return where the table of the target *name* is kept in *folder*."""
+    return folder / f"{name}-{threads}.json"
