@@ -36,6 +36,7 @@ from edgekd.predict.table import (
     TimedNetwork,
     fingerprint_of,
     kernels_of,
+    steady,
 )
 from edgekd.predict.tracing import optimized, with_names
 from edgekd.targets import PlacementName
@@ -176,7 +177,7 @@ def cross_validated(
         LeftOut(
             seed=one.seed,
             precision=precision,
-            measured_us=1e3 * float(np.median(one.samples_ms)),
+            measured_us=1e3 * steady(one.samples_ms),
             predicted_us=overhead.total_us(times),
         )
         for one, times in found
@@ -188,7 +189,7 @@ def _overhead(found: Sequence[tuple[TimedNetwork, Rows]]) -> Overhead:
 
     A trace makes each kernel longer, so what a kernel adds to the sum is usually less than nothing.
     """
-    measured = np.array([1e3 * float(np.median(one.samples_ms)) for one, _ in found])
+    measured = np.array([1e3 * steady(one.samples_ms) for one, _ in found])
     matrix = np.array([[float(times.sum()), -float(len(times)), 1.0] for _, times in found]) / measured[:, None]
     kept = np.ones(len(found), dtype=bool)
     solution = np.array([1.0, 0.0, 0.0])

@@ -1,6 +1,6 @@
 """The table of a device: kernels that were timed there, and how well they foretell a network that was left out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,6 +15,8 @@ from edgekd.predict.kernel_costs import Family, Kernel, KernelCosts, in_network,
 from edgekd.predict.layers import Layer
 
 FORMAT: Final = 1
+STEADY: Final = 0.25
+"""The quantile of samples that counts: another process only ever makes a run longer, by whole slices of time."""
 TRUNCATED_US: Final = 0.5
 """A trace cuts microseconds off: on average so much is missing."""
 
@@ -99,10 +101,15 @@ def fingerprint_of(run: KernelRun, *, threads: int, provider: str) -> dict[str, 
 
 
 def kernels_of(networks: tuple[TimedNetwork, ...]) -> tuple[tuple[Kernel, ...], Rows]:
-    """Return all kernels of *networks* and the median microseconds of each."""
+    """Return all kernels of *networks* and the steady microseconds of each."""
     found = tuple(kernel for network in networks for kernel in in_network([one.layer for one in network.kernels]))
-    times = [float(np.median(one.samples_us)) + TRUNCATED_US for network in networks for one in network.kernels]
+    times = [steady(one.samples_us) + TRUNCATED_US for network in networks for one in network.kernels]
     return found, np.array(times)
+
+
+def steady(samples: Sequence[float]) -> float:
+    """Return what *samples* take when nothing disturbs."""
+    return float(np.quantile(samples, STEADY))
 
 
 def costs_of(table: Table) -> KernelCosts:
