@@ -54,14 +54,13 @@ def core_like(cluster: Cluster, architecture: str) -> Core | None:
 
     That is the core itself, or else the last of the table with the same dot and matrix products: those decide.
     """
-    fitting = [
-        core
-        for core in CORES.values()
-        if architecture == "aarch64"
-        and (core.has_dot_product, core.has_matrix_product) == (cluster.dot_product, cluster.i8mm)
-    ]
-    own = [core for core in fitting if core.name == cluster.core.lower()]
-    return next(reversed([*fitting, *own]), None)
+    if architecture != "aarch64":
+        return None
+    products = (cluster.dot_product, cluster.i8mm)
+    same = [core for core in CORES.values() if (core.has_dot_product, core.has_matrix_product) == products]
+    own = [core for core in same if core.name == cluster.core.lower()]
+    candidates = own or same
+    return candidates[-1] if candidates else None
 
 
 def write_root(core: Core, libraries: Path, folder: Path) -> None:

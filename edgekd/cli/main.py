@@ -7,7 +7,7 @@ import click
 import typer
 
 from edgekd import __version__
-from edgekd.cli import bench, compress, gate, plan, quantize, report, targets, verify
+from edgekd.cli import bench, compress, gate, plan, predict, quantize, report, targets, verify
 from edgekd.core.errors import ConfigError, EdgekdError
 
 INTERRUPTED = 130
@@ -24,6 +24,7 @@ app.command("bench")(bench.command)
 app.command("compress")(compress.command)
 app.command("gate")(gate.command)
 app.command("plan")(plan.command)
+app.command("predict")(predict.command)
 app.command("quantize")(quantize.command)
 app.command("report")(report.command)
 app.command("verify")(verify.command)

@@ -1,18 +1,19 @@
 """edgekd targets: the devices that are known, and what is known of them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 import typer
 
 from edgekd.cli.options import JsonOption
 from edgekd.targets import (
-    exported_precisions,
+    PrecisionName,
+    Target,
     load_target,
     new_target,
-    target_file,
     target_names,
+    target_path,
     target_schema,
 )
 
@@ -23,15 +24,14 @@ NameArgument = Annotated[str, typer.Argument(help="A name from `edgekd targets l
 
 @app.command("list")
 def list_targets(*, as_json: JsonOption = False) -> None:
-    """List the devices with what is shipped to each."""
-    targets = [load_target(name) for name in target_names()]
+    """List the devices: what is shipped to each, and whether each precision is fast there, works, or is refused."""
+    rows = [_row(load_target(name)) for name in target_names()]
     if as_json:
-        rows = [{"name": t.name, "title": t.title, "ships": t.precision.default} for t in targets]
         typer.echo(msgspec.json.format(msgspec.json.encode(rows), indent=1).decode())
         return
-    for target in targets:
-        others = ", ".join(p for p in exported_precisions(target) if p != target.precision.default)
-        typer.echo(f"{target.name:<18} {target.title}; ships {target.precision.default}, also {others}")
+    widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in rows[0]}
+    for row in ({column: column for column in widths}, *rows):
+        typer.echo("  ".join(row[column].ljust(width) for column, width in widths.items()).rstrip())
 
 
 @app.command("show")
@@ -41,8 +41,7 @@ def show(name: NameArgument, *, as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(target), indent=1).decode())
         return
-    path = target_file(name) if name in target_names() else Path(name)
-    typer.echo(path.read_text(encoding="utf-8"), nl=False)
+    typer.echo(target_path(name).read_text(encoding="utf-8"), nl=False)
 
 
 @app.command("schema")
@@ -55,7 +54,9 @@ def schema() -> None:
 def new(
     name: Annotated[str, typer.Argument(help="The new target's name: lower case, digits and hyphens.")],
     *,
-    source: Annotated[str, typer.Option("--from", help="The target that it starts from.")],
+    source: Annotated[
+        str, typer.Option("--from", help="The target that it starts from, a name or the path of a TOML file.")
+    ],
 ) -> None:
     """Write NAME.toml here, a copy of another target to change; nothing is replaced."""
     path = new_target(name, source, Path.cwd())
@@ -70,3 +71,9 @@ def check(name: NameArgument) -> None:
     """Check a target file: its fields, its sources, and that its facts do not contradict each other."""
     target = load_target(name)
     typer.echo(f"{name}: good; {target.title} ships {target.precision.default}.")
+
+
+def _row(target: Target) -> dict[str, str]:
+    """Return what the list says of *target*, by column."""
+    verdicts = {name: getattr(target.precision, name).verdict for name in get_args(PrecisionName)}
+    return {"name": target.name, "ships": target.precision.default} | verdicts | {"title": target.title}

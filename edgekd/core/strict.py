@@ -91,7 +91,7 @@ def _explain(error: msgspec.ValidationError, data: object, type_: type) -> str:
         inner = _type_at(expected, {}, (missing[1],))
         return f"{_dotted((*path, missing[1]))}missing; expected {expectation(inner)}."
     if key is not None and isinstance(expected, inspect.DictType):
-        return _explain_key(path, _value_at(data, path), expected)
+        return _explain_key(path, _guilty_key(path, data, type_, str(error)), expected)
     if isinstance(error.__cause__, ValueError | TypeError):
         return f"{_dotted(path)}{what}"
     value = _value_at(data, path)
@@ -101,11 +101,12 @@ def _explain(error: msgspec.ValidationError, data: object, type_: type) -> str:
     return f"{_dotted(path)}{shown(value)} given; expected {expectation(expected)}."
 
 
-def _explain_key(path: _Path, table: Any, expected: inspect.DictType) -> str:  # noqa: ANN401 - TOML's border
-    """Return which key of a free-form table is none of the names that its type lists."""
+def _explain_key(path: _Path, wrong: str, expected: inspect.DictType) -> str:
+    """Return why the key *wrong* of a free-form table is none: not one of the listed names, or no name at all."""
     choices = _choices(expected.key_type)
-    wrong = next(key for key in table if key not in choices)
-    return f"{_dotted((*path, wrong))}unknown field; {suggestion(str(wrong), choices)}"
+    if choices:
+        return f"{_dotted((*path, wrong))}unknown field; {suggestion(wrong, choices)}"
+    return f"{_dotted(path)}the name {shown(wrong)} given; expected {expectation(expected.key_type)}."
 
 
 def _resolve(steps: str, data: object, type_: type, message: str) -> _Path:

@@ -73,6 +73,6 @@ _WORDS: Mapping[type[inspect.Type], Callable[[Any], str]] = MappingProxyType(
         inspect.ListType: _list,
         inspect.TupleType: lambda type_: f"a list of exactly {len(type_.item_types)}",
         inspect.StructType: lambda _: "a table",
-        inspect.DictType: lambda _: "a table",
+        inspect.DictType: lambda type_: "a table with at least one entry" if type_.min_length else "a table",
     },
 )

@@ -42,7 +42,8 @@ def layer_normalization(node: ir.Node, new: Replacement) -> Sequence[ir.Value]:
     narrow = x.dtype != ir.DataType.FLOAT
     wide = new.op("Cast", x, to=ir.DataType.FLOAT.value) if narrow else x
     centred = new.op("Sub", wide, new.op("ReduceMean", wide, axes=axes, keepdims=1))
-    variance = new.op("ReduceMean", new.op("Mul", centred, centred), axes=axes, keepdims=1)
+    squares = new.op("Pow", centred, new.constant(np.array(2, np.float32), "two"))
+    variance = new.op("ReduceMean", squares, axes=axes, keepdims=1)
     deviation = new.op("Sqrt", new.op("Add", variance, new.constant(epsilon, "epsilon")))
     normal = new.op("Div", centred, deviation)
     scaled = new.op("Mul", new.op("Cast", normal, to=x.dtype.value) if narrow else normal, input_of(node, 1))

@@ -18,7 +18,7 @@ from edgekd.targets import PrecisionName, Target, build_command, time_command, w
 from edgekd.tasks.task import Task
 from edgekd.verdict import Judgement
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 PRECISIONS: Final[tuple[PrecisionName, ...]] = get_args(PrecisionName)
 _LIBRARIES: Final = ("torch", "onnx", "onnxruntime", "onnxscript", "torch-pruning", "numpy", "safetensors")
 
@@ -65,11 +65,13 @@ class Shrink(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Commands(msgspec.Struct, frozen=True, kw_only=True):
-    """What to type on the device."""
+    """What to type on the device. *check*, before and after *time*, tells whether the device slowed itself down."""
 
     prepare: str
     build: str | None
     time: str
+    check: str
+    reading: str
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,6 +177,8 @@ def make_report(  # noqa: PLR0913 - a report is where everything meets
             prepare=target.benchmark.prepare_command,
             build=build_command(target, model="model.onnx", precision=export.precision),
             time=time_command(target, model="model.onnx"),
+            check=target.benchmark.throttle_check.command,
+            reading=target.benchmark.throttle_check.reading,
         ),
         ladder=ladder,
         coverage=coverage,

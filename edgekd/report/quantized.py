@@ -12,11 +12,9 @@ from edgekd.core.digest import file_digest
 from edgekd.core.disk import disk_errors, write_atomically
 from edgekd.core.errors import ConfigError
 from edgekd.core.progress import Progress
-from edgekd.export.compacting import with_short_names
 from edgekd.export.integer_forms import with_integer_forms
-from edgekd.export.legalize import legalize
-from edgekd.export.shapes import fix_batch, without_value_info
-from edgekd.export.supported import refuse_unlisted
+from edgekd.export.shapes import fix_batch
+from edgekd.export.shipping import written_for
 from edgekd.networks.saturation import saturating_kernels
 from edgekd.networks.session import answers, open_session
 from edgekd.quantize.coverage import Coverage, coverage_by_rule, integer_coverage
@@ -200,9 +198,10 @@ def _quantized(ready: Prepared, kept: frozenset[str]) -> ModelProto:
 
 def shipped(model: ModelProto, target: Target) -> ModelProto:
     """Return *model* for one sample at a time at the target's versions."""
-    fixed = legalize(fix_batch(model), opset=target.runtime.opset, ir_version=target.runtime.ir_version)
-    refuse_unlisted(fixed, target.runtime.name, target.runtime.operator_list)
-    return with_short_names(without_value_info(fixed))
+    runtime = target.runtime
+    return written_for(
+        fix_batch(model), runtime.name, runtime.operator_list, opset=runtime.opset, ir_version=runtime.ir_version
+    )
 
 
 def _coverage(path: Path, job: _Job) -> Coverage:

@@ -15,12 +15,10 @@ from onnx import ModelProto
 
 from edgekd.core.disk import write_atomically
 from edgekd.core.errors import ParityError, StageError
-from edgekd.export.compacting import with_short_names
 from edgekd.export.float16 import to_float16
-from edgekd.export.legalize import legalize
 from edgekd.export.overflow import overflowing
-from edgekd.export.shapes import fix_batch, without_value_info
-from edgekd.export.supported import refuse_unlisted
+from edgekd.export.shapes import fix_batch
+from edgekd.export.shipping import written_for
 from edgekd.networks.session import answers, open_session
 from edgekd.stages.result import read_graph, some_of
 from edgekd.stages.settings import Export
@@ -104,9 +102,8 @@ def as_shipped(
     The nodes *in_float32* stay so in a float16 file. Raises ConfigError for a node that the runtime does not have.
     """
     converted = FORMS[precision].convert(fix_batch(graph), in_float32)
-    legal = legalize(converted, opset=settings.opset, ir_version=settings.ir_version)
-    refuse_unlisted(legal, settings.runtime, settings.operator_list)
-    return with_short_names(without_value_info(legal))
+    runtime, listed = settings.runtime, settings.operator_list
+    return written_for(converted, runtime, listed, opset=settings.opset, ir_version=settings.ir_version)
 
 
 def _in_float32(graph: ModelProto, env: Env) -> frozenset[str]:

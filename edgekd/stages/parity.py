@@ -25,7 +25,7 @@ from edgekd.quantize.reading import DEQUANTIZE, QUANTIZE, quantized_values, simu
 LEAST_TOP1: Final = 0.9995
 LARGEST_LSB: Final = 1.0
 MOST_DIFFERING: Final = 1e-4
-"""What a rung of integer arithmetic must keep against the network that was tuned."""
+"""What a rung of integer arithmetic must keep against the network that was tuned: *top1*, *largest_lsb*, *starting*."""
 
 LEVEL_SAMPLES: Final = 16
 """Samples of which every activation is compared."""
@@ -41,6 +41,8 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     *top1* is the part of *samples* with the same class. *largest_lsb* is the largest difference of an output, in steps
     of an 8-bit grid over that output. *levels* are the 8-bit activations inside that were compared, *differing* the
     part of them that is another integer, by up to *largest_level_difference*; *first_difference* names the first.
+    *starting* is the part in which a sample begins to differ: those of its first layer that does, without all that
+    follows from them.
     *must_agree*: it computes in integers, as the device does, and edgekd knows every kernel of the file to the bit.
     """
 
@@ -50,6 +52,7 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     largest_lsb: float
     levels: int
     differing: float
+    starting: float
     largest_level_difference: int
     first_difference: str | None
     must_agree: bool
@@ -109,12 +112,12 @@ def climb(path: Path, inputs: Arrays, *, emulator: Emulator | None = None, cores
 def demand_parity(ladder: Ladder, path: Path) -> None:
     """Raise ParityError where a rung of integer arithmetic leaves the network that was tuned."""
     for rung in ladder.rungs:
-        holds = rung.top1 >= LEAST_TOP1 and rung.largest_lsb <= LARGEST_LSB and rung.differing <= MOST_DIFFERING
+        holds = rung.top1 >= LEAST_TOP1 and rung.largest_lsb <= LARGEST_LSB and rung.starting <= MOST_DIFFERING
         if rung.must_agree and not holds:
             message = (
                 f"{path}: {rung.name}: same class for {rung.top1:.2%} of {rung.samples} samples, outputs differ by up "
-                f"to {rung.largest_lsb:.2g} steps, {rung.differing:.2g} of the activations are other integers (first: "
-                f"{rung.first_difference}); expected {LEAST_TOP1:.2%}, {LARGEST_LSB:g} and {MOST_DIFFERING:g}."
+                f"to {rung.largest_lsb:.2g} steps, {rung.starting:.2g} of the activations begin to be other integers "
+                f"(first: {rung.first_difference}); expected {LEAST_TOP1:.2%}, {LARGEST_LSB:g} and {MOST_DIFFERING:g}."
             )
             raise ParityError(message)
 
@@ -162,10 +165,27 @@ class Base:
             largest_lsb=max(gaps),
             levels=total,
             differing=sum(int((gap > 0).sum()) for gap in inside.values()) / max(1, total),
+            starting=_beginnings(tuple(inside.values())) / max(1, total),
             largest_level_difference=max((int(gap.max()) for gap in inside.values()), default=0),
             first_difference=next((value.removesuffix("_q") for value, gap in inside.items() if gap.any()), None),
             must_agree=must_agree,
         )
+
+
+def _beginnings(gaps: Sequence[AnyArray]) -> int:
+    """Return how many levels differ in each sample's first layer that does; *gaps* are (n, ...) in the order of layers.
+
+    Compilers for ARM may fuse what x86 rounds: the offset of an Add is then another float32 in its last bit, and one
+    of the 65,536 pairs of levels, exactly between two results, goes to the other. That one flip is no other kernel,
+    but the hundred that it makes in the layers after it would count like one.
+    """
+    total = 0
+    begun = np.zeros(len(gaps[0]) if gaps else 0, bool)
+    for gap in gaps:
+        flips = (gap > 0).reshape(len(gap), -1).sum(1)
+        total += int(flips[~begun].sum())
+        begun |= flips > 0
+    return total
 
 
 def _emulated(base: Base, emulator: Emulator, core: Core, opened: Path, inputs: Arrays) -> Rung:

@@ -212,7 +212,7 @@ class Export(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     *operator_list* is the release of the *runtime* whose operators the files keep to.
     """
 
-    stage: ClassVar[Declaration] = Declaration(name="export", version=3, takes=("student",), gives=("models",))
+    stage: ClassVar[Declaration] = Declaration(name="export", version=4, takes=("student",), gives=("models",))
 
     precision: PrecisionName
     variants: tuple[PrecisionName, ...]

@@ -27,9 +27,8 @@ from edgekd.targets.facts import (
     Target,
     ThrottleCheck,
     Verdict,
-    VerdictName,
 )
-from edgekd.targets.loading import load_target, target_file, target_names
+from edgekd.targets.loading import load_target, target_file, target_names, target_path
 from edgekd.targets.starting import new_target, target_schema
 
 __all__ = [
@@ -50,7 +49,6 @@ __all__ = [
     "Target",
     "ThrottleCheck",
     "Verdict",
-    "VerdictName",
     "build_command",
     "cpu_mask",
     "cpu_numbers",
@@ -61,6 +59,7 @@ __all__ = [
     "shipped_precision",
     "target_file",
     "target_names",
+    "target_path",
     "target_schema",
     "time_command",
     "why_refused",

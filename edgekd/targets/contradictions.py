@@ -159,6 +159,11 @@ def _quantization(target: Target) -> Iterator[Clash]:
         expected = " or ".join(map(_toml, _PLACEMENTS[target.runtime.execution_provider]))
         provider = ("runtime.execution_provider", target.runtime.execution_provider)
         yield *placement, *provider, f"this provider's placement is {expected}"
+    elif _ARCHITECTURES.get(target.quantization.placement, target.device.architecture) != target.device.architecture:
+        yield (
+            *(*placement, "device.architecture", target.device.architecture),
+            "kernels of the other architecture leave what it places in float",
+        )
 
 
 def _commands(target: Target) -> Iterator[Clash]:
@@ -203,6 +208,11 @@ _PLACEMENTS: Final = {
     "CPUExecutionProvider": ("onnxruntime-arm64", "onnxruntime-armv8.0", "onnxruntime-x86"),
     "QNNExecutionProvider": ("qnn",),
     "TensorrtExecutionProvider": ("tensorrt",),
+}
+_ARCHITECTURES: Final = {
+    "onnxruntime-arm64": "aarch64",
+    "onnxruntime-armv8.0": "aarch64",
+    "onnxruntime-x86": "x86_64",
 }
 _PROVIDERS: Final = {
     "onnxruntime": ("CPUExecutionProvider", "QNNExecutionProvider"),

@@ -90,7 +90,9 @@ class Runtime(_Table, frozen=True, kw_only=True):
     input_dtype: Annotated[
         Literal["float32", "float16", "uint8"], Meta(description="The type of input numbers it prefers.")
     ]
-    python: Annotated[Version, Meta(description="The Python that the system brings.")]
+    python: Annotated[
+        Version | None, Meta(description="The Python that the system brings; absent where it brings none, as Android.")
+    ] = None
 
 
 class Verdict(_Table, frozen=True, kw_only=True):

@@ -66,13 +66,15 @@ _ARMV9: Final = CoreLimits(dot_product=True, fp16_arithmetic=True, i8mm=True)
 # Sources: pytorch/cpuinfo src/arm/linux/aarch64-isa.c (which cores have the dot product; A55 and A75 only in
 # later revisions), pigirons/cpufp benchmark_result/arm64 (BCM2711, BCM2712, CD8180), LLVM's Carmel
 # /proc/cpuinfo in unittests/TargetParser (half precision but no dot product), microsoft/onnxruntime
-# onnxruntime/core/mlas/lib/platform.cpp (i8mm: A510, A710, X2 and later).
+# onnxruntime/core/mlas/lib/platform.cpp (i8mm: A510, A710, X2 and later), hrw/arm-socs-table/issues/25 (Denver 2).
+# The levels of x86-64 are those of its psABI: none of them has VNNI, AVX512-FP16 or AMX.
 CORES: Mapping[str, CoreLimits] = MappingProxyType(
     {
         "Cortex-A53": _ARMV8_0,
         "Cortex-A57": _ARMV8_0,
         "Cortex-A72": _ARMV8_0,
         "Cortex-A73": _ARMV8_0,
+        "Denver 2": _ARMV8_0,
         "Carmel": CoreLimits(fp16_arithmetic=True),
         "Cortex-A55": _ARMV8_2,
         "Cortex-A75": _ARMV8_2,
@@ -85,6 +87,9 @@ CORES: Mapping[str, CoreLimits] = MappingProxyType(
         "Cortex-A710": _ARMV9,
         "Cortex-X2": _ARMV9,
         "Cortex-A720": _ARMV9,
+        "x86-64-v2": CoreLimits(),
+        "x86-64-v3": CoreLimits(),
+        "x86-64-v4": CoreLimits(),
     },
 )
 

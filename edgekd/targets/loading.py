@@ -16,12 +16,17 @@ def load_target(name_or_path: str) -> Target:
     What holds a path separator or ends in ``.toml`` is a path. Raises ConfigError for an unknown name, and
     for a file that is missing, malformed, has a wrong, unknown or unsourced field, or contradicts itself.
     """
-    path = Path(name_or_path) if _is_path(name_or_path) else target_file(name_or_path)
+    path = target_path(name_or_path)
     tables = read_toml(path)
     target = convert(tables, Target, where=str(path))
     require_consistent(target, where=str(path))
     require_sources(tables, target.sources, where=str(path))
     return target
+
+
+def target_path(name_or_path: str) -> Path:
+    """Return the file that a bundled name or a path stands for; ConfigError for an unknown name."""
+    return Path(name_or_path) if _is_path(name_or_path) else target_file(name_or_path)
 
 
 def target_names() -> tuple[str, ...]:

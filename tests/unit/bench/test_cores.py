@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from edgekd.bench.cores import CORES, core_named, write_root
+from edgekd.bench.cores import CORES, core_like, core_named, write_root
 from edgekd.core.errors import ConfigError
+from edgekd.targets import load_target
 
 
 def test_the_boards_that_have_targets_have_a_core() -> None:
@@ -52,3 +54,31 @@ def test_the_guest_sees_the_topology_of_the_board(tmp_path: Path) -> None:
     assert (system / "possible").read_text(encoding="ascii") == "0-5\n"
     assert sorted(folder.name for folder in system.glob("cpu*")) == [f"cpu{number}" for number in range(6)]
     assert (tmp_path / "root/lib").readlink() == tmp_path / "libraries/lib"
+
+
+@pytest.mark.parametrize(
+    ("target", "core"),
+    [
+        ("raspberry-pi-3", "cortex-a53"),
+        ("raspberry-pi-4", "cortex-a72"),
+        ("jetson-orin-nano", "cortex-a78ae"),
+        ("rk3588", "cortex-a76"),
+        ("android-a75", "cortex-a72"),
+        ("android-armv9", "i8mm"),
+        ("jetson-xavier-nx", "cortex-a72"),
+        ("x86-64", None),
+    ],
+)
+def test_a_target_is_emulated_by_a_core_with_its_kernels(target: str, core: str | None) -> None:
+    """Its own core, or one with the same dot and matrix products; nothing stands for an x86 CPU."""
+    facts = load_target(target)
+    found = core_like(facts.cluster, facts.device.architecture)
+    assert (found.name if found else None) == core
+
+
+def test_an_early_cortex_a55_is_not_emulated_with_dot_products() -> None:
+    """Its revision 0 has none: the features decide, not the name."""
+    little = load_target("rk3588").device.clusters["little"]
+    early = msgspec.structs.replace(little, dot_product=False)
+    assert core_like(little, "aarch64") == CORES["cortex-a55"]
+    assert core_like(early, "aarch64") == CORES["cortex-a72"]

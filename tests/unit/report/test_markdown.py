@@ -51,7 +51,8 @@ def test_the_report_says_why_int8_is_refused_and_how_to_build_the_engine(report:
     assert report.refused[0].reason in text
     assert report.commands.build is not None
     assert f"    {report.commands.build}\n" in text
-    assert f"    {report.commands.time}\n" in text
+    assert f"    {report.commands.check}\n    {report.commands.time}\n    {report.commands.check}\n" in text
+    assert report.commands.reading in text
 
 
 def test_the_report_says_what_was_cut_and_what_was_left_alone(report: Report) -> None:

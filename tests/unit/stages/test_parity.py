@@ -15,7 +15,7 @@ from edgekd.core.errors import ParityError
 from edgekd.export.legalize import legalize
 from edgekd.export.shapes import fix_batch
 from edgekd.networks.session import every_answer, open_session
-from edgekd.stages.parity import Base, Ladder, Rung, climb, demand_parity, signed, with_levels
+from edgekd.stages.parity import AnyArray, Base, Ladder, Rung, climb, demand_parity, signed, with_levels
 
 INTEGER = "ONNX Runtime, optimized, integer kernels"
 
@@ -81,10 +81,40 @@ def test_the_first_layer_that_differs_is_named(tmp_path: Path) -> None:
 
     rung = Base(right, images).rung("wrong", answers[:1], answers[1:], must_agree=True)
     assert rung.first_difference == "Relu_2_output"
-    assert rung.differing > 0.01
+    assert rung.differing > rung.starting > 0.01
 
 
-@pytest.mark.parametrize(("field", "value"), [("top1", 0.99), ("largest_lsb", 1.5), ("differing", 2e-4)])
+def test_what_follows_from_one_flip_is_not_counted_against_a_core(tmp_path: Path) -> None:
+    """One level of one sample is another integer, and half of all in the layer after it: one has begun to differ."""
+    right = onnx.load(shipped(tmp_path))
+    images = (some_digits()[:16],)
+    answers = every_answer(open_session(with_levels(right), arithmetic="arm64-kernels"), [images])
+    levels = [array.copy() for array in answers[1:]]
+    levels[1].reshape(16, -1)[3, 0] = neighbours(levels[1].reshape(16, -1)[3, 0])
+    levels[2].reshape(16, -1)[3, ::2] = neighbours(levels[2].reshape(16, -1)[3, ::2])
+
+    rung = Base(right, images).rung("a core", answers[:1], levels, must_agree=True)
+    assert round(rung.starting * rung.levels) == 1
+    assert round(rung.differing * rung.levels) == 1 + -(-levels[2][3].size // 2)
+    demand_parity(Ladder(rungs=(rung,), notes=()), tmp_path)
+
+
+def test_every_sample_that_begins_to_differ_counts(tmp_path: Path) -> None:
+    """A layer that is wrong in all samples is found, whatever differed in one of them before."""
+    right = onnx.load(shipped(tmp_path))
+    images = (some_digits()[:16],)
+    answers = every_answer(open_session(with_levels(right), arithmetic="arm64-kernels"), [images])
+    levels = [array.copy() for array in answers[1:]]
+    levels[1].reshape(16, -1)[3, 0] = neighbours(levels[1].reshape(16, -1)[3, 0])
+    levels[2].reshape(16, -1)[:, ::2] = neighbours(levels[2].reshape(16, -1)[:, ::2])
+
+    rung = Base(right, images).rung("a core", answers[:1], levels, must_agree=True)
+    assert round(rung.starting * rung.levels) == 1 + 15 * -(-levels[2][3].size // 2)
+    with pytest.raises(ParityError, match="begin to be other integers"):
+        demand_parity(Ladder(rungs=(rung,), notes=()), tmp_path)
+
+
+@pytest.mark.parametrize(("field", "value"), [("top1", 0.99), ("largest_lsb", 1.5), ("starting", 2e-4)])
 def test_integer_arithmetic_that_leaves_the_network_is_refused(tmp_path: Path, field: str, value: float) -> None:
     """Each of the three bounds alone; a rung of floats may differ, since its sums depend on their order."""
     rung = Rung(
@@ -94,6 +124,7 @@ def test_integer_arithmetic_that_leaves_the_network_is_refused(tmp_path: Path, f
         largest_lsb=0.0,
         levels=100,
         differing=0.0,
+        starting=0.0,
         largest_level_difference=0,
         first_difference=None,
         must_agree=True,
@@ -102,6 +133,12 @@ def test_integer_arithmetic_that_leaves_the_network_is_refused(tmp_path: Path, f
     demand_parity(Ladder(rungs=(rung, msgspec.structs.replace(bad, must_agree=False)), notes=()), tmp_path)
     with pytest.raises(ParityError, match="a core"):
         demand_parity(Ladder(rungs=(bad,), notes=()), tmp_path)
+
+
+def neighbours(levels: AnyArray) -> AnyArray:
+    """Return an integer beside each of *levels*, nearer to zero where there is one."""
+    beside: AnyArray = levels + np.where(levels > 0, -1, 1).astype(levels.dtype)
+    return beside
 
 
 def test_unsigned_levels_are_signed_ones_shifted() -> None:

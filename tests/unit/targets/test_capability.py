@@ -91,6 +91,25 @@ def test_a_file_name_with_spaces_stays_one_word() -> None:
     assert "--loadEngine='my  model.onnx'.plan" in time_command(nano, model="my  model.onnx")
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("rk3588", "taskset f0 onnxruntime_perf_test"), ("android-armv9", " taskset 70 "), ("x86-64", "taskset 1 ")],
+)
+def test_threads_stay_on_the_cluster_that_is_measured(name: str, words: str) -> None:
+    """The mask has a bit for each CPU of the cluster: 4 to 7 of the RK3588, 4 to 6 of the phone."""
+    target = load_target(name)
+    line = time_command(target, model="model.onnx")
+    assert words in line
+    assert f" -x {target.benchmark.threads} " in line
+    assert f" -r {target.benchmark.runs} " in line
+    assert "{" not in line
+
+
+def test_a_file_name_with_braces_is_not_replaced_itself() -> None:
+    """The model's name comes last, so what it holds is nobody's placeholder."""
+    assert time_command(load_target("rk3588"), model="{runs}.onnx").endswith(" '{runs}.onnx'")
+
+
 def test_onnx_runtime_needs_no_build() -> None:
     """A Pi runs the file itself."""
     pi = load_target("raspberry-pi-4")

@@ -134,6 +134,18 @@ CONTRADICTIONS: tuple[tuple[str, dict[str, object], str, str], ...] = (
         'device.power_modes = "performance, ondemand"',
     ),
     (
+        "x86-64",
+        {"quantization.placement": "onnxruntime-arm64"},
+        'quantization.placement = "onnxruntime-arm64"',
+        'device.architecture = "x86_64"',
+    ),
+    (
+        "x86-64",
+        {"device.clusters.all.dot_product": True},
+        "device.clusters.all.dot_product = true",
+        'device.clusters.all.core = "x86-64-v3"',
+    ),
+    (
         "jetson-nano",
         {"runtime.operator_list": "8.4"},
         'runtime.operator_list = "8.4"',
