@@ -35,7 +35,7 @@ def criticism(found: Measurement) -> Iterator[str]:
         yield f"the board has throttled since it started ({flags:#x}): cool it, or give it a better power supply"
     if set(after.governors) - {"performance"}:
         yield f"the clock governor is {', '.join(after.governors)}: set it to performance"
-    if (others := _others(before, after)) is not None and others > BUSY_PART:
+    if (others := others_busy(before, after)) is not None and others > BUSY_PART:
         yield f"other processes used {others:.0%} of a core meanwhile"
     if found.run.elsewhere:
         yield f"{elsewhere(found.run)}"
@@ -83,7 +83,7 @@ def _pi_flags(said: str) -> int:
         return 0
 
 
-def _others(before: Machine, after: Machine) -> float | None:
+def others_busy(before: Machine, after: Machine) -> float | None:
     """Return how many cores other processes used on average, None where the kernel does not say."""
     if before.busy_ticks is None or after.busy_ticks is None:
         return None

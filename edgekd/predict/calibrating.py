@@ -14,6 +14,7 @@ from onnx import ModelProto
 from scipy.optimize import nnls
 
 from edgekd.bench.connection import Device, opened
+from edgekd.bench.criticism import others_busy
 from edgekd.bench.device_errors import DeviceError
 from edgekd.bench.here import Here
 from edgekd.bench.kernel_run import WEIGHTS, KernelRequest, KernelRun, Suite, TracedNetwork, run_kernels
@@ -43,9 +44,9 @@ from edgekd.targets import PlacementName
 
 FOLDS: Final = 4
 LEAST_NETWORKS: Final = 24
-BUILDING_PART: Final = 0.3
-"""Of the time, for building the suite; a tenth is left for learning."""
-MEASURING_PART: Final = 0.6
+BUILDING_PART: Final = 0.17
+"""Of the time, for building the suite; what is left is for learning."""
+MEASURING_PART: Final = 0.68
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,8 +73,8 @@ def calibrate(job: Job, progress: Progress) -> Table:
     """Return the table that *job* finds. Raises DeviceError where the device cannot, or runs too few networks."""
     place, networks, runs = place_of(job.where), [], []
     request = job.request
-    if isinstance(place.way, Here):
-        request = msgspec.structs.replace(request, python=sys.executable)
+    if isinstance(place.way, Here):  # not kept on a core, which another process may be kept on as well
+        request = msgspec.structs.replace(request, python=sys.executable, cores=())
     share = job.seconds / len(job.precisions)
     request = msgspec.structs.replace(request, seconds=MEASURING_PART * share)
     with opened(place.way, parent=place.parent) as device:
@@ -100,6 +101,7 @@ def calibrate(job: Job, progress: Progress) -> Table:
         threads=request.threads,
         runtime=f"onnxruntime {runs[0].version}",
         precisions=job.precisions,
+        others_busy=max(others_busy(run.before, run.after) or 0.0 for run in runs),
         families=families,
         overheads=overheads,
         left_out=tuple(left_out),

@@ -62,7 +62,10 @@ class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """What calibration found. *fingerprint* is where it holds; *networks* are raw, all else is derived from them."""
+    """What calibration found. *fingerprint* is where it holds; *networks* are raw, all else is derived from them.
+
+    *others_busy*: how much of a core other processes used meanwhile, on average.
+    """
 
     kind: Literal["edgekd calibration"] = "edgekd calibration"
     format: int
@@ -73,6 +76,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     runtime: str
     precisions: tuple[TablePrecision, ...]
+    others_busy: float
     families: Mapping[str, Family]
     overheads: Mapping[TablePrecision, Overhead]
     left_out: tuple[LeftOut, ...]
@@ -146,16 +150,3 @@ def read_table(path: Path) -> Table:
         message = f"{path}: the table lacks networks, samples or overheads; {advice}."
         raise ConfigError(message)
     return table
-
-
-def tables_folder(environment: Mapping[str, str]) -> Path:
-    """Return where tables are kept: ``EDGEKD_TABLES``, or the user's folder of state."""
-    if given := environment.get("EDGEKD_TABLES"):
-        return Path(given)
-    state = environment.get("XDG_STATE_HOME") or Path(environment.get("HOME", "/")) / ".local" / "state"
-    return Path(state) / "edgekd" / "tables"
-
-
-def table_file(folder: Path, name: str, threads: int) -> Path:
-    """Return where the table of the target *name* is kept in *folder*."""
-    return folder / f"{name}-{threads}.json"

@@ -1,0 +1,123 @@
+"""edgekd targets calibrate: time what kernels cost on a device, so that `edgekd predict` speaks from its own numbers."""
+
+import os
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, get_args
+
+import msgspec
+import typer
+
+from edgekd.cli.options import JsonOption
+from edgekd.core.errors import ConfigError
+from edgekd.core.progress import PlainProgress
+from edgekd.core.strict import suggestion
+from edgekd.predict.tables import table_file, tables_folder
+from edgekd.targets import PlacementName, load_target
+
+if TYPE_CHECKING:
+    from edgekd.predict.table import Table
+
+CPU: Final = "CPUExecutionProvider"
+_BOTH: Final = "both"
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
+
+
+def command(  # noqa: PLR0913 - one for each option
+    target: Annotated[str | None, typer.Argument(help="A name from `edgekd targets list`, or a TOML file.")] = None,
+    *,
+    name: Annotated[str | None, typer.Option("--name", help="What to call a device that no target describes.")] = None,
+    on: Annotated[str, typer.Option("--on", help="Where it is: local, or ssh:HOST.")] = "local",
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, max=256, help="[default: the target's, or 1]")
+    ] = None,
+    precision: Annotated[str, typer.Option("--precision", help="fp32, int8 or both.")] = _BOTH,
+    placement: Annotated[
+        str | None, typer.Option("--placement", help="The form of INT8 [default: the target's, or onnxruntime-x86].")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=5, help="How long it may take; longer is more exact.")
+    ] = 280.0,
+    python: Annotated[str, typer.Option("--python", help="The device's Python with ONNX Runtime.")] = "python3",
+    out: Annotated[Path | None, typer.Option("--out", help="Write the table there [default: the user's own].")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time the kernels of random networks on a device, in under five minutes, and write a table for `edgekd predict`."""
+    if (target is None) == (name is None):
+        message = "calibrate: give a target, or --name NAME for a device that no target describes, and not both."
+        raise ConfigError(message)
+    facts = None if target is None else load_target(target)
+    if facts is not None and facts.runtime.execution_provider != CPU:
+        message = (
+            f"{facts.name}: its runtime is {facts.runtime.name} with {facts.runtime.execution_provider}; only kernels of "
+            f"ONNX Runtime's {CPU} can be timed: use `edgekd bench` there."
+        )
+        raise ConfigError(message)
+    called = facts.name if facts is not None else str(name)
+    if not _NAME.fullmatch(called):
+        message = f"--name: {called!r} given; expected lower case letters, digits and hyphens."
+        raise ConfigError(message)
+    import_module("edgekd.bench.places").place_of(on)  # before anything heavy is loaded
+    tables = import_module("edgekd.predict.table")
+    precisions = _one_of(precision, (_BOTH, *tables.PRECISIONS), "--precision")
+    form = placement or (facts.quantization.placement if facts is not None and facts.quantization else "onnxruntime-x86")
+    work = import_module("edgekd.predict.calibrating")
+    request = import_module("edgekd.bench.kernel_run").KernelRequest(
+        seconds=seconds, threads=threads or (facts.benchmark.threads if facts else 1), python=python
+    )
+    job = work.Job(
+        target=called,
+        where=on,
+        precisions=tables.PRECISIONS if precisions == _BOTH else (precisions,),
+        placement=_one_of(form, get_args(PlacementName), "--placement"),
+        request=request,
+        seconds=seconds,
+    )
+    table = work.calibrate(job, PlainProgress(sys.stderr))
+    path = out or table_file(tables_folder(os.environ), called, table.threads)
+    tables.write_table(path, table)
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(_summary(table, path)), indent=1).decode())
+    else:
+        _tell(table, path)
+
+
+def _one_of(given: str, choices: tuple[str, ...], option: str) -> str:
+    """Return *given*; ConfigError where it is none of *choices*."""
+    if given not in choices:
+        message = f"{option}: {given!r} given; {suggestion(given, choices)}"
+        raise ConfigError(message)
+    return given
+
+
+def _summary(table: "Table", path: Path) -> dict[str, object]:
+    """Return what there is to say of *table* without its samples."""
+    errors = {one: abs(table.errors(one)) for one in table.precisions}
+    return {
+        "table": str(path),
+        "target": table.target,
+        "date": table.date,
+        "fingerprint": table.fingerprint,
+        "others_busy": table.others_busy,
+        "networks": {one: sum(net.precision == one for net in table.networks) for one in table.precisions},
+        "left_out_median_error": {one: float(sorted(found)[len(found) // 2]) for one, found in errors.items()},
+        "left_out_within_10_percent": {one: float((found < 0.1).mean()) for one, found in errors.items()},  # noqa: PLR2004
+    }
+
+
+def _tell(table: "Table", path: Path) -> None:
+    """Print what was timed and how well it foretells."""
+    said = _summary(table, path)
+    typer.echo(f"Written: {path}: {table.target}, {table.fingerprint['cpu']}, {table.runtime}, {table.threads} thread(s).")
+    for one in table.precisions:
+        networks, median, within = (
+            said[key][one] for key in ("networks", "left_out_median_error", "left_out_within_10_percent")  # type: ignore[index]
+        )
+        typer.echo(
+            f"{one}: {networks} random networks; foretold without their own kernels, half of them are within "
+            f"{median:.1%} of what they took, {within:.0%} within 10 %"
+        )
+    if table.others_busy > 0.1:  # noqa: PLR2004 - of a core
+        typer.echo(f"beware: other processes used {table.others_busy:.0%} of a core meanwhile.")
