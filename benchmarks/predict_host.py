@@ -143,7 +143,8 @@ def _row(file: Path, passes: list[list[float]]) -> dict[str, Any]:
         "error": said["estimated_ms"] / measured - 1,
         **{key: said[key] for key in ("estimated_ms", "least_ms", "most_ms", "caveats")},
     }
-    print(f"{row['network']:<28} {precision} {measured:9.3f} ms, estimated {row['estimated_ms']:9.3f}: {row['error']:+.1%}")
+    told = f"{measured:9.3f} ms, estimated {row['estimated_ms']:9.3f}: {row['error']:+.1%}"
+    print(f"{name:<28} {precision} {told}")
     return row
 
 

@@ -32,9 +32,7 @@ def exported(name: str) -> ModelProto:
             nn.init.uniform_(layer.bias, -0.5, 0.5)
         elif isinstance(layer, nn.Linear) and layer.bias is not None:
             nn.init.uniform_(layer.bias, -0.5, 0.5)  # zeros would all be one constant, as in no trained network
-    task: Any = SimpleNamespace(
-        shapes=(network.shape,), inputs=(SimpleNamespace(name="input"),), outputs=("logits",)
-    )
+    task: Any = SimpleNamespace(shapes=(network.shape,), inputs=(SimpleNamespace(name="input"),), outputs=("logits",))
     return export_onnx(module.eval(), task)
 
 
@@ -110,9 +108,7 @@ class _Shuffle(nn.Module):
         )
         self.left: nn.Module = nn.Identity()
         if stride == 2:  # noqa: PLR2004
-            self.left = nn.Sequential(
-                _norm_conv(given, given, 3, 2, given, nn.Identity()), _norm_conv(given, half, 1)
-            )
+            self.left = nn.Sequential(_norm_conv(given, given, 3, 2, given, nn.Identity()), _norm_conv(given, half, 1))
 
     def forward(self, value: Tensor) -> Tensor:
         left, right = (value, value) if self.stride == 2 else value.chunk(2, 1)  # noqa: PLR2004
@@ -147,7 +143,7 @@ class _Gate(nn.Module):
         return result
 
 
-def _inverted(
+def _inverted(  # noqa: PLR0913, PLR0917 - what the papers' tables list
     given: int, wide: int, made: int, kernel: int, stride: int, act: Callable[[], nn.Module], gate: int = 0
 ) -> nn.Module:
     """Return an inverted residual."""
@@ -190,12 +186,23 @@ def _mobilenetv3_small() -> nn.Module:
 
 def _mobilenetv1(width: float) -> nn.Module:
     """Return MobileNetV1 (arXiv 1704.04861)."""
+
     def of(count: int) -> int:
         return int(count * width)
 
     layers: list[nn.Module] = [_norm_conv(3, of(32), 3, 2)]
     given = of(32)
-    for count, stride in ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1)):
+    for count, stride in (
+        (64, 1),
+        (128, 2),
+        (128, 1),
+        (256, 2),
+        (256, 1),
+        (512, 2),
+        *((512, 1),) * 5,
+        (1024, 2),
+        (1024, 1),
+    ):
         layers += [_norm_conv(given, given, 3, stride, given), _norm_conv(given, of(count), 1)]
         given = of(count)
     return nn.Sequential(*layers, _classifier(given))

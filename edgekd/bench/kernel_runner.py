@@ -134,7 +134,7 @@ def kernels(path, counted):
             row["name"], row["operator"] = event["name"][: -len("_kernel_time")], told["op_name"]
             row["inputs"], row["outputs"] = shapes(told["input_type_shape"]), shapes(told["output_type_shape"])
     for row in found.values():
-        row["samples_us"] = [taken for taken, counts in zip(row["samples_us"], counted) if counts]
+        row["samples_us"] = [taken for taken, counts in zip(row["samples_us"], counted) if counts]  # noqa: B905 - Python 3.6
     return list(found.values())
 
 

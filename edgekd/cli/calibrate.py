@@ -1,4 +1,4 @@
-"""edgekd targets calibrate: time what kernels cost on a device, so that `edgekd predict` speaks from its own numbers."""
+"""edgekd targets calibrate: time what kernels cost on a device, so that `edgekd predict` has its own numbers."""
 
 import os
 import re
@@ -44,15 +44,15 @@ def command(  # noqa: PLR0913 - one for each option
     out: Annotated[Path | None, typer.Option("--out", help="Write the table there [default: the user's own].")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time the kernels of random networks on a device, in under five minutes, and write a table for `edgekd predict`."""
+    """Time kernels on a device, in under five minutes, and write a table for `edgekd predict`."""
     if (target is None) == (name is None):
         message = "calibrate: give a target, or --name NAME for a device that no target describes, and not both."
         raise ConfigError(message)
     facts = None if target is None else load_target(target)
     if facts is not None and facts.runtime.execution_provider != CPU:
         message = (
-            f"{facts.name}: its runtime is {facts.runtime.name} with {facts.runtime.execution_provider}; only kernels of "
-            f"ONNX Runtime's {CPU} can be timed: use `edgekd bench` there."
+            f"{facts.name}: its runtime is {facts.runtime.name} with {facts.runtime.execution_provider}; only kernels "
+            f"of ONNX Runtime's {CPU} can be timed: use `edgekd bench` there."
         )
         raise ConfigError(message)
     called = facts.name if facts is not None else str(name)
@@ -62,7 +62,9 @@ def command(  # noqa: PLR0913 - one for each option
     import_module("edgekd.bench.places").place_of(on)  # before anything heavy is loaded
     tables = import_module("edgekd.predict.table")
     precisions = _one_of(precision, (_BOTH, *tables.PRECISIONS), "--precision")
-    form = placement or (facts.quantization.placement if facts is not None and facts.quantization else "onnxruntime-x86")
+    form = placement or (
+        facts.quantization.placement if facts is not None and facts.quantization else "onnxruntime-x86"
+    )
     work = import_module("edgekd.predict.calibrating")
     request = import_module("edgekd.bench.kernel_run").KernelRequest(
         seconds=seconds, threads=threads or (facts.benchmark.threads if facts else 1), python=python
@@ -110,10 +112,13 @@ def _summary(table: "Table", path: Path) -> dict[str, object]:
 def _tell(table: "Table", path: Path) -> None:
     """Print what was timed and how well it foretells."""
     said = _summary(table, path)
-    typer.echo(f"Written: {path}: {table.target}, {table.fingerprint['cpu']}, {table.runtime}, {table.threads} thread(s).")
+    typer.echo(
+        f"Written: {path}: {table.target}, {table.fingerprint['cpu']}, {table.runtime}, {table.threads} thread(s)."
+    )
     for one in table.precisions:
         networks, median, within = (
-            said[key][one] for key in ("networks", "left_out_median_error", "left_out_within_10_percent")  # type: ignore[index]
+            said[key][one]
+            for key in ("networks", "left_out_median_error", "left_out_within_10_percent")  # type: ignore[index]
         )
         typer.echo(
             f"{one}: {networks} random networks; foretold without their own kernels, half of them are within "

@@ -41,10 +41,7 @@ def command(  # noqa: PLR0913 - one for each option
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Estimate a network's latency: from kernels timed on the device where it was calibrated, else from published points.
-
-    Nothing is measured.
-    """
+    """Estimate a network's latency, from the device's own table or from published points. Nothing is measured."""
     own = _own_table(table, target, threads)
     if own is not None:
         asked_of = import_module("edgekd.predict.calibrated")

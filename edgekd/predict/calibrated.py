@@ -81,7 +81,7 @@ def calibrated_estimate(asked: Asked, table: Table, *, where: str) -> Calibrated
     """
     _refuse_foreign(table, asked, where)
     model, precision = _as_it_would_run(asked, table, where)
-    layers = kernel_layers(model, where=str(asked.path))
+    layers = kernel_layers(model, where=str(asked.path), machine=table.fingerprint["machine"])
     times, replaced = costs_of(table).at(in_network(layers))
     total_ms = table.overheads[precision].total_us(times) / 1e3
     errors = _errors_like(table, precision, len(layers))
@@ -124,9 +124,9 @@ def _refuse_foreign(table: Table, asked: Asked, where: str) -> None:
     if asked.threads is not None and asked.threads != table.threads:
         message = f"{where}: calibrated with {table.threads} thread(s), asked are {asked.threads}; {advice}."
         raise ConfigError(message)
-    here = {"runtime": f"onnxruntime {ort.__version__}", "machine": platform.machine()}
+    here = {"runtime": f"onnxruntime {ort.__version__}"}
     if table.where == Here().where:
-        here["cpu"] = cpu_name()
+        here |= {"cpu": cpu_name(), "machine": platform.machine()}
     for key, value in here.items():
         if table.fingerprint.get(key) != value:
             message = f"{where}: its {key} is {table.fingerprint.get(key)!r}, here it is {value!r}; {advice}."

@@ -44,9 +44,11 @@ from edgekd.targets import PlacementName
 
 FOLDS: Final = 4
 LEAST_NETWORKS: Final = 24
-BUILDING_PART: Final = 0.17
-"""Of the time, for building the suite; what is left is for learning."""
-MEASURING_PART: Final = 0.68
+BUILDING_PART: Final = 0.3
+"""Of the time, at most for building the suite."""
+LEARNING_PART: Final = 0.13
+SECONDS_OF_A_NETWORK: Final = 0.15
+"""No machine times one in less, so no more are built than this lets through."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,13 +78,15 @@ def calibrate(job: Job, progress: Progress) -> Table:
     if isinstance(place.way, Here):  # not kept on a core, which another process may be kept on as well
         request = msgspec.structs.replace(request, python=sys.executable, cores=())
     share = job.seconds / len(job.precisions)
-    request = msgspec.structs.replace(request, seconds=MEASURING_PART * share)
     with opened(place.way, parent=place.parent) as device:
+        machine = device.run(("uname", "-m")).decode().strip()
         for number, precision in enumerate(job.precisions):
             progress.say(f"calibrate: building networks in {precision}")
-            built = _build(precision, job.placement, seconds=BUILDING_PART * share, first=number)
+            began = time.monotonic()
+            built = _build(job, precision, machine, seconds=share, first=number)
             progress.say(f"calibrate: timing up to {len(built)} of them on {place.way.where}")
-            run = _timed(device, built, request)
+            left = (1 - LEARNING_PART) * share - (time.monotonic() - began)
+            run = _timed(device, built, msgspec.structs.replace(request, seconds=left))
             networks += _joined(run, built, precision)
             runs.append(run)
     progress.say(f"calibrate: learning from {len(networks)} networks")
@@ -109,19 +113,21 @@ def calibrate(job: Job, progress: Progress) -> Table:
     )
 
 
-def _build(precision: TablePrecision, placement: PlacementName, *, seconds: float, first: int) -> list[_Built]:
-    """Return as many networks of the suite as can be built in so many *seconds*, the least number in any case.
+def _build(job: Job, precision: TablePrecision, machine: str, *, seconds: float, first: int) -> list[_Built]:
+    """Return as many networks of the suite as can be built and timed in so many *seconds*, the least in any case.
 
     Seeds of several precisions take turns, so that no network is timed in two of them.
     """
     built: list[_Built] = []
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="edgekd-suite-") as name:
-        while time.monotonic() - began < seconds or len(built) < LEAST_NETWORKS:
+        while len(built) < LEAST_NETWORKS or (
+            time.monotonic() - began < BUILDING_PART * seconds and len(built) * SECONDS_OF_A_NETWORK < seconds
+        ):
             seed = 2 * len(built) + first
-            model = with_names(FORMS[precision](suite_network(seed), placement))
+            model = with_names(FORMS[precision](suite_network(seed), job.placement))
             (Path(name) / "model.onnx").write_bytes(model.SerializeToString())
-            told = optimized(Path(name) / "model.onnx", Path(name))
+            told = optimized(Path(name) / "model.onnx", Path(name), machine)
             needed = outsource(model, WEIGHTS, seed=seed)
             built.append(_Built(seed=seed, content=model.SerializeToString(), weight_bytes=needed, told=told))
     return built

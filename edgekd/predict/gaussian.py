@@ -48,7 +48,15 @@ def choose_scales(points: Rows, values: Rows) -> Scales:
     features = points.shape[1]
     start = np.concatenate([np.full(features, 0.7), [np.log(0.2), np.log(0.05)]])
     bounds = [_BOUNDS["length"]] * features + [_BOUNDS["spread"], _BOUNDS["noise"]]
-    best = minimize(_unlikeliness, start, args=(squares, values), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40}).x
+    best = minimize(
+        _unlikeliness,
+        start,
+        args=(squares, values),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": 40},
+    ).x
     return Scales(lengths=tuple(best[:features].tolist()), spread=float(best[-2]), noise=float(best[-1]))
 
 
@@ -58,7 +66,9 @@ def learn(points: Rows, values: Rows, scales: Scales) -> Process:
     covariance = _covariance(points, points, scales)
     covariance[np.diag_indices_from(covariance)] += np.exp(2 * scales.noise) + _JITTER
     factor, _ = cho_factor(covariance, lower=True)
-    return Process(scales=scales, points=points, factor=factor, solved=cho_solve((factor, True), values - level), level=level)
+    return Process(
+        scales=scales, points=points, factor=factor, solved=cho_solve((factor, True), values - level), level=level
+    )
 
 
 def _covariance(first: Rows, second: Rows, scales: Scales) -> Rows:

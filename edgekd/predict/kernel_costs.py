@@ -123,9 +123,7 @@ def grouped(kernels: Sequence[Kernel]) -> Mapping[str, list[int]]:
 
 def fit_families(kernels: Sequence[Kernel], times_us: Rows) -> dict[str, Family]:
     """Return the families, and those of all of a kind, that *kernels* with their times make."""
-    return {
-        name: _fit([kernels[place] for place in places], times_us[places]) for name, places in _samples(kernels)
-    }
+    return {name: _fit([kernels[place] for place in places], times_us[places]) for name, places in _samples(kernels)}
 
 
 def learned(families: Mapping[str, Family], kernels: Sequence[Kernel], times_us: Rows) -> KernelCosts:
@@ -149,7 +147,10 @@ def _samples(kernels: Sequence[Kernel]) -> Iterable[tuple[str, list[int]]]:
     thin = np.random.default_rng(0)
     for name, found in (*((n, f) for n, f in places.items() if n not in rare), *kinds.items()):
         if len(found) >= LEAST_KERNELS:
-            yield name, sorted(thin.permutation(found)[: MOST_KERNELS if name in places else MOST_KERNELS // 3].tolist())
+            yield (
+                name,
+                sorted(thin.permutation(found)[: MOST_KERNELS if name in places else MOST_KERNELS // 3].tolist()),
+            )
 
 
 def _fit(kernels: Sequence[Kernel], times_us: Rows) -> Family:

@@ -81,10 +81,12 @@ def kernel_layer(row: Traced, told: Mapping[str, Told]) -> Layer:
 
 
 def _convolution(read: Sequence[Shape], written: Shape, known: Told) -> dict[str, Any]:
-    """Return the form of a convolution; images are (1, channels, height, width) unless its attribute says otherwise."""
+    """Return the form of a convolution over (1, channels, height, width), or (1, height, width, channels)."""
     is_last = bool(known.attributes.get("channels_last"))
     source, target = (_channels_first(shape) if is_last else shape for shape in (read[0], written))
-    kernel, in_size, out_size = (_pair(sizes) for sizes in (known.attributes.get("kernel_shape", (1, 1)), source[2:], target[2:]))
+    kernel, in_size, out_size = (
+        _pair(sizes) for sizes in (known.attributes.get("kernel_shape", (1, 1)), source[2:], target[2:])
+    )
     groups = known.attributes.get("group", 1)
     weights = target[1] * (source[1] // groups) * math.prod(kernel)
     return {

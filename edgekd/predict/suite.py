@@ -41,9 +41,6 @@ def suite_network(seed: int) -> ModelProto:
     return draft.finish(_head(draft, value))
 
 
-# Sizes
-
-
 def _log_uniform(draft: Draft, low: float, high: float) -> float:
     """Return a number between *low* and *high*, each factor as likely as the other."""
     return float(np.exp(draft.random.uniform(np.log(low), np.log(high))))
@@ -64,9 +61,6 @@ def _channels(draft: Draft, low: float = CHANNELS[0], high: float = CHANNELS[1])
 def _around(draft: Draft, channels: int) -> int:
     """Return a number of channels that could follow *channels*."""
     return _channels(draft, max(CHANNELS[0], channels / 3), min(CHANNELS[1], 3 * channels))
-
-
-# Images: values (1, channels, height, width)
 
 
 def _image(draft: Draft, budget: float) -> Value:
@@ -150,7 +144,9 @@ def _inverted(draft: Draft, value: Value) -> Value:
 
 def _residual(draft: Draft, value: Value) -> Value:
     """Return two or three convolutions that *value* is added to."""
-    inner = _activation(draft, _conv(draft, value, _around(draft, value.shape[1]), kernel=_one_of(draft, {1: 1.0, 3: 1.0})))
+    inner = _activation(
+        draft, _conv(draft, value, _around(draft, value.shape[1]), kernel=_one_of(draft, {1: 1.0, 3: 1.0}))
+    )
     if draft.random.random() < 0.4:  # noqa: PLR2004 - some are bottlenecks
         inner = _activation(draft, _conv(draft, inner, inner.shape[1], kernel=3))
     out = _conv(draft, inner, value.shape[1], kernel=_one_of(draft, {1: 1.0, 3: 1.0}))
@@ -198,7 +194,8 @@ def _shuffled(draft: Draft, value: Value) -> Value:
     size = value.shape[2:]
     if draft.random.random() < 0.5:  # noqa: PLR2004 - both forms are common
         sizes = draft.integers(half, value.shape[1] - half)
-        first, second = draft.nodes("Split", [value, sizes], [(1, half, *size), (1, value.shape[1] - half, *size)], axis=1)
+        halves = [(1, half, *size), (1, value.shape[1] - half, *size)]
+        first, second = draft.nodes("Split", [value, sizes], halves, axis=1)
     else:
         first, second = (_slice(draft, value, begin, end) for begin, end in ((0, half), (half, value.shape[1])))
     second = _conv(draft, _activation(draft, _conv(draft, second, half)), half, kernel=3, groups=half)
@@ -248,9 +245,6 @@ def _channels_last(draft: Draft, value: Value) -> Value:
     out = _products(draft, _layer_norm(draft, turned))
     back = draft.node("Transpose", [out], value.shape, perm=[0, 3, 1, 2])
     return _add(draft, back, value)
-
-
-# Tokens: values (1, number, width)
 
 
 def _tokens(draft: Draft, _budget: float) -> Value:
@@ -313,11 +307,9 @@ def _attention(draft: Draft, value: Value) -> Value:
 def _heads(draft: Draft, value: Value, heads: int) -> Value:
     """Return (1, number, width) as (1, heads, number, width of one)."""
     _, number, width = value.shape
-    apart = draft.node("Reshape", [value, draft.integers(1, number, heads, width // heads)], (1, number, heads, width // heads))
+    shape = (1, number, heads, width // heads)
+    apart = draft.node("Reshape", [value, draft.integers(*shape)], shape)
     return draft.node("Transpose", [apart], (1, heads, number, width // heads), perm=[0, 2, 1, 3])
-
-
-# Both
 
 
 def _add(draft: Draft, value: Value, other: Value) -> Value:
@@ -447,8 +439,17 @@ ACTIVATIONS: Final[Mapping[str, Callable[[Draft, Value], Value]]] = MappingProxy
 
 COMMON: Final[Mapping[str, float]] = MappingProxyType(
     {
-        **{"none": 3.0, "relu": 5.0, "relu6": 2.0, "hard swish": 0.8, "hard swish in two": 0.8, "silu": 1.0},
-        **{"gelu": 0.4, "leaky relu": 0.4, "prelu": 0.3, "elu": 0.2, "tanh": 0.2},
+        "none": 3.0,
+        "relu": 5.0,
+        "relu6": 2.0,
+        "hard swish": 0.8,
+        "hard swish in two": 0.8,
+        "silu": 1.0,
+        "gelu": 0.4,
+        "leaky relu": 0.4,
+        "prelu": 0.3,
+        "elu": 0.2,
+        "tanh": 0.2,
     }
 )
 """How often each follows a convolution."""

@@ -1,4 +1,4 @@
-"""Running a network here to learn which kernels ONNX Runtime makes of it, and of which sizes; its times do not count."""
+"""Running a network here to learn which kernels ONNX Runtime makes of it, and their sizes; its times do not count."""
 
 import tempfile
 from collections.abc import Mapping
@@ -17,21 +17,22 @@ from edgekd.core.errors import ConfigError
 from edgekd.predict.kernels import Told, kernel_layer, told_by
 from edgekd.predict.layers import Layer
 
+X86: Final = frozenset({"x86_64", "AMD64", "i686"})
 _QUIET: Final = 3
 
 
-def kernel_layers(model: ModelProto, *, where: str) -> tuple[Layer, ...]:
-    """Return the kernels that ONNX Runtime runs for *model* on this machine, in their order, for a batch of one.
+def kernel_layers(model: ModelProto, *, where: str, machine: str) -> tuple[Layer, ...]:
+    """Return the kernels that ONNX Runtime runs for *model* on a *machine*, in their order, for a batch of one.
 
-    Raises ConfigError, with *where*, for a model that it cannot load or run.
+    *machine* is what ``uname -m`` says there. Raises ConfigError, with *where*, for a model that cannot be run here.
     """
     named = with_names(model)
     with tempfile.TemporaryDirectory(prefix="edgekd-trace-") as name:
         folder = Path(name)
         onnx.save(named, folder / "model.onnx")
         try:
-            told = optimized(folder / "model.onnx", folder)
-            rows = _run(folder)
+            told = optimized(folder / "model.onnx", folder, machine)
+            rows = _run(folder, machine)
         except Exception as error:  # ONNX Runtime raises a dozen unrelated types from its native code
             first = str(error).strip().partition("\n")[0]
             message = f"{where}: ONNX Runtime {ort.__version__} cannot run it here ({first}); an estimate needs that."
@@ -48,27 +49,34 @@ def with_names(model: ModelProto) -> ModelProto:
     return named
 
 
-def optimized(path: Path, folder: Path) -> Mapping[str, Told]:
-    """Return what the graph of the file *path* says after ONNX Runtime's optimizations here; *folder* is for it."""
-    options = _options()
+def optimized(path: Path, folder: Path, machine: str) -> Mapping[str, Told]:
+    """Return what the graph of the file *path* says after the optimizations of *machine*; *folder* is for it."""
+    options = ort.SessionOptions()
     options.optimized_model_filepath = str(folder / "optimized.onnx")
-    ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    _open(path, options, machine)
     return told_by(onnx.load(folder / "optimized.onnx", load_external_data=False).graph)
 
 
-def _run(folder: Path) -> tuple[Traced, ...]:
+def _run(folder: Path, machine: str) -> tuple[Traced, ...]:
     """Return the kernels of one run of the model in *folder*."""
-    options = _options()
+    options = ort.SessionOptions()
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "trace")
-    session = ort.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+    session = _open(folder / "model.onnx", options, machine)
     session.run(None, examples(session, 1))
     return msgspec.convert(kernels(session.end_profiling(), (True,)), tuple[Traced, ...])
 
 
-def _options() -> ort.SessionOptions:
-    """Return how a session is opened."""
-    options = ort.SessionOptions()
+def _open(path: Path, options: ort.SessionOptions, machine: str) -> ort.InferenceSession:
+    """Return a session over *path* that is optimized as on *machine*.
+
+    Only on x86 does ONNX Runtime block channels (NCHWc) and leave signed integers in float.
+    """
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = _QUIET
-    return options
+    if machine in X86:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    options.add_session_config_entry("session.qdqisint8allowed", "1")
+    return ort.InferenceSession(
+        str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=["NchwcTransformer"]
+    )
