@@ -2,7 +2,7 @@
 
     python benchmarks/predict_host.py build FOLDER       # the networks' files, FP32 and INT8
     python benchmarks/predict_host.py calibrate FOLDER   # under five minutes, a machine that does nothing else
-    python benchmarks/predict_host.py measure FOLDER     # four passes over all files, the same
+    python benchmarks/predict_host.py measure FOLDER     # eight passes over all files, the same
     python benchmarks/predict_host.py summary FOLDER     # predicts, compares, writes the result
 
 INT8 files have Q/DQ where `edgekd quantize` puts them for ONNX Runtime on x86; their scales are nominal, since no time
@@ -36,9 +36,9 @@ SECONDS: Final = 270
 RANDOM_SEEDS: Final = range(1_000_000, 1_000_400)
 RANDOM_NETWORKS: Final = 20
 LEAST_NODES: Final = 20
-PASSES: Final = 4
-WARMUP_SECONDS: Final = 0.1
-SECONDS_OF_A_PASS: Final = 0.25
+PASSES: Final = 8
+WARMUP_SECONDS: Final = 0.05
+SECONDS_OF_A_PASS: Final = 0.12
 LEAST_RUNS: Final = 5
 NEAR: Final = 0.1
 PLACEMENT: Final = "onnxruntime-x86"

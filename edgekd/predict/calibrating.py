@@ -21,7 +21,6 @@ from edgekd.bench.kernel_run import WEIGHTS, KernelRequest, KernelRun, Suite, Tr
 from edgekd.bench.places import place_of
 from edgekd.core.errors import ConfigError
 from edgekd.core.progress import Progress
-from edgekd.predict.gaussian import Rows
 from edgekd.predict.kernel_costs import Family, fit_families, learned
 from edgekd.predict.kernels import MULTIPLYING, Told, kernel_layer
 from edgekd.predict.nominal import nominal_int8
@@ -37,12 +36,15 @@ from edgekd.predict.table import (
     TimedNetwork,
     fingerprint_of,
     kernels_of,
+    overhead_terms,
     steady,
 )
 from edgekd.predict.tracing import optimized, with_names
 from edgekd.targets import PlacementName
 
 FOLDS: Final = 4
+ROUNDS: Final = 5
+KEPT_PART: Final = 0.9
 LEAST_NETWORKS: Final = 24
 BUILDING_PART: Final = 0.3
 """Of the time, at most for building the suite."""
@@ -91,11 +93,9 @@ def calibrate(job: Job, progress: Progress) -> Table:
             runs.append(run)
     progress.say(f"calibrate: learning from {len(networks)} networks")
     families = fit_families(*kernels_of(tuple(networks)))
-    overheads, left_out = {}, []
-    for precision in job.precisions:
-        overhead, found = cross_validated(tuple(networks), families, precision)
-        overheads[precision] = overhead
-        left_out += found
+    overheads = {
+        precision: overhead_of([one for one in networks if one.precision == precision]) for precision in job.precisions
+    }
     return Table(
         format=FORMAT,
         date=datetime.now(tz=UTC).isoformat(timespec="seconds"),
@@ -108,7 +108,7 @@ def calibrate(job: Job, progress: Progress) -> Table:
         others_busy=max(others_busy(run.before, run.after) or 0.0 for run in runs),
         families=families,
         overheads=overheads,
-        left_out=tuple(left_out),
+        left_out=tuple(cross_validated(tuple(networks), families, overheads)),
         networks=tuple(networks),
     )
 
@@ -169,43 +169,39 @@ def _timed_network(network: TracedNetwork, built: _Built, precision: TablePrecis
 
 
 def cross_validated(
-    networks: tuple[TimedNetwork, ...], families: Mapping[str, Family], precision: TablePrecision
-) -> tuple[Overhead, list[LeftOut]]:
-    """Return the overhead of networks in *precision*, and each of them foretold from the other folds."""
-    found: list[tuple[TimedNetwork, Rows]] = []
+    networks: tuple[TimedNetwork, ...], families: Mapping[str, Family], overheads: Mapping[TablePrecision, Overhead]
+) -> list[LeftOut]:
+    """Return each of *networks* foretold from those of the other folds, where they know all of its kernels."""
+    found: list[LeftOut] = []
     for fold in range(FOLDS):
-        others = tuple(one for number, one in enumerate(networks) if number % FOLDS != fold)
-        costs = learned(families, *kernels_of(others))
+        costs = learned(families, *kernels_of(tuple(one for n, one in enumerate(networks) if n % FOLDS != fold)))
         for one in networks[fold::FOLDS]:
             kernels, _ = kernels_of((one,))
-            if one.precision == precision and not costs.unknown(kernels):
-                found.append((one, costs.at(kernels)[0]))
-    overhead = _overhead(found)
-    return overhead, [
-        LeftOut(
-            seed=one.seed,
-            precision=precision,
-            measured_us=1e3 * steady(one.samples_ms),
-            predicted_us=overhead.total_us(times),
-        )
-        for one, times in found
-    ]
+            if costs.unknown(kernels):
+                continue
+            predicted_us = overheads[one.precision].total_us(costs.at(kernels)[0])
+            measured_us = 1e3 * steady(one.samples_ms)
+            found.append(
+                LeftOut(seed=one.seed, precision=one.precision, measured_us=measured_us, predicted_us=predicted_us)
+            )
+    return found
 
 
-def _overhead(found: Sequence[tuple[TimedNetwork, Rows]]) -> Overhead:
-    """Return the overhead by least squares of relative errors, the largest tenth of them left out.
-
-    A trace makes each kernel longer, so what a kernel adds to the sum is usually less than nothing.
-    """
-    measured = np.array([1e3 * steady(one.samples_ms) for one, _ in found])
-    matrix = np.array([[float(times.sum()), -float(len(times)), 1.0] for _, times in found]) / measured[:, None]
-    kept = np.ones(len(found), dtype=bool)
-    solution = np.array([1.0, 0.0, 0.0])
-    for _ in range(5):
-        solution = nnls(matrix[kept], np.ones(int(kept.sum())))[0]
-        errors = np.abs(matrix @ solution - 1)
-        kept = errors <= np.quantile(errors, 0.9)
-    return Overhead(factor=float(solution[0]), node_us=-float(solution[1]), inference_us=float(solution[2]))
+def overhead_of(networks: Sequence[TimedNetwork]) -> Overhead:
+    """Return the overhead by least squares of relative errors, the largest tenth of them left out."""
+    kernels = [kernels_of((one,))[1] for one in networks]
+    measured = np.array([1e3 * steady(one.samples_ms) for one in networks])
+    signs = np.array([-1.0, 1.0, 1.0])
+    matrix = np.array([overhead_terms(times) for times in kernels]) * signs / measured[:, None]
+    rest = 1 - np.array([times.sum() for times in kernels]) / measured
+    kept = np.ones(len(networks), dtype=bool)
+    solution = np.zeros(len(signs))
+    for _ in range(ROUNDS):
+        solution = nnls(matrix[kept], rest[kept])[0]
+        errors = np.abs(matrix @ solution - rest)
+        kept = errors <= np.quantile(errors, KEPT_PART)
+    node, inference, evicted = (signs * solution).tolist()
+    return Overhead(node_us=node, inference_us=inference, evicted_us=evicted)
 
 
 def _as_it_is(model: ModelProto, _placement: PlacementName) -> ModelProto:

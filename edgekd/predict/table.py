@@ -17,6 +17,8 @@ from edgekd.predict.layers import Layer
 FORMAT: Final = 1
 STEADY: Final = 0.25
 """The quantile of samples that counts: another process only ever makes a run longer, by whole slices of time."""
+EVICTING_US: Final = 400.0
+"""Kernels of so long in all evict half of what the runtime keeps in the caches: measured on a server core."""
 TRUNCATED_US: Final = 0.5
 """A trace cuts microseconds off: on average so much is missing."""
 
@@ -41,15 +43,26 @@ class TimedNetwork(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Overhead(msgspec.Struct, frozen=True, kw_only=True):
-    """From the sum of its kernels in a trace to a network: *factor* x sum + *node_us* x kernels + *inference_us*."""
+    """What leads from the kernels of a network in a trace to the network without one.
 
-    factor: float
+    To their sum comes *node_us* for each (a trace makes them longer, so it is below 0), *inference_us*, and up to
+    *evicted_us* where they leave nothing of the runtime itself in the caches.
+    """
+
     node_us: float
     inference_us: float
+    evicted_us: float
 
     def total_us(self, kernels_us: Rows) -> float:
-        """Return what a network of kernels with these times takes."""
-        return self.factor * float(kernels_us.sum()) + self.node_us * len(kernels_us) + self.inference_us
+        """Return what a network of kernels with these times takes, at least one microsecond."""
+        rest = overhead_terms(kernels_us) @ (self.node_us, self.inference_us, self.evicted_us)
+        return max(1.0, float(kernels_us.sum() + rest))
+
+
+def overhead_terms(kernels_us: Rows) -> Rows:
+    """Return what the three numbers of an ``Overhead`` are multiplied with."""
+    total = float(kernels_us.sum())
+    return np.array([float(len(kernels_us)), 1.0, total / (total + EVICTING_US)])
 
 
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):

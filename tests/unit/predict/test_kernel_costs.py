@@ -29,7 +29,13 @@ def pointwise(given: int, made: int, side: int, operator: str = "Conv") -> Layer
 def passing(numbers: int, operator: str) -> Layer:
     """Return an element-wise layer."""
     return Layer(
-        name=operator, operator=operator, kind="elementwise", in_channels=1, out_channels=1, read=numbers, written=numbers
+        name=operator,
+        operator=operator,
+        kind="elementwise",
+        in_channels=1,
+        out_channels=1,
+        read=numbers,
+        written=numbers,
     )
 
 
@@ -69,9 +75,7 @@ def test_a_wild_sample_moves_nothing() -> None:
 
 def test_a_rare_kernel_is_foretold_by_its_kind_and_named() -> None:
     """Twenty Adds at 1 us for a thousand numbers stand for a Sub that was timed twice."""
-    kernels = tuple(
-        in_network([passing(1000 * size, "Add" if size <= 20 else "Sub")])[0] for size in range(1, 23)
-    )
+    kernels = tuple(in_network([passing(1000 * size, "Add" if size <= 20 else "Sub")])[0] for size in range(1, 23))
     times = np.array([float(kernel.layer.written) / 1000 for kernel in kernels])
     costs = learned(fit_families(kernels, times), kernels, times)
     found, replaced = costs.at(in_network([passing(10_000, "Sub")]))
