@@ -25,7 +25,7 @@ from onnx import ModelProto
 from recording import RESULTS, Promise, at_least, write
 from unseen import UNSEEN, exported
 
-from edgekd.bench.runner import examples, machine
+from edgekd.bench import runner
 from edgekd.export.shapes import fix_batch
 from edgekd.predict.nominal import nominal_int8
 from edgekd.predict.suite import suite_network
@@ -71,11 +71,12 @@ def measure(folder: Path) -> None:
     """Time every file in each pass, in bursts of its own runs."""
     files = sorted(folder.glob("*.onnx"))
     samples: dict[str, list[list[float]]] = {file.stem: [] for file in files}
-    before = machine()
+    before = runner.machine()  # type: ignore[no-untyped-call]  # it runs on Python 3.6
     for _ in range(PASSES):
         for file in files:
             samples[file.stem].append(_burst(file))
-    found = {"samples_ms": samples, "before": before, "after": machine()}
+    after = runner.machine()  # type: ignore[no-untyped-call]
+    found = {"samples_ms": samples, "before": before, "after": after}
     (folder / "measured.json").write_text(json.dumps(found))
 
 
@@ -85,7 +86,7 @@ def _burst(file: Path) -> list[float]:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    feeds = examples(session, 1)
+    feeds = runner.examples(session, 1)  # type: ignore[no-untyped-call]
     _runs(session, feeds, WARMUP_SECONDS)
     return _runs(session, feeds, SECONDS_OF_A_PASS)
 

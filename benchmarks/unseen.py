@@ -38,7 +38,7 @@ def exported(name: str) -> ModelProto:
 
 def _own(name: str, *shape: int, **arguments: object) -> Unseen:
     """Return a built-in network."""
-    return Unseen(make=lambda: import_factory(BUILT_IN[name])(**arguments), shape=shape)  # type: ignore[no-any-return]
+    return Unseen(make=lambda: import_factory(BUILT_IN[name])(**arguments), shape=shape)
 
 
 def _norm_conv(

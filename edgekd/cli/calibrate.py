@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 CPU: Final = "CPUExecutionProvider"
 _BOTH: Final = "both"
+_NEAR: Final = 0.1
+_BUSY: Final = 0.1
+"""Of a core."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
@@ -94,35 +97,53 @@ def _one_of(given: str, choices: tuple[str, ...], option: str) -> str:
     return given
 
 
-def _summary(table: "Table", path: Path) -> dict[str, object]:
-    """Return what there is to say of *table* without its samples."""
-    errors = {one: abs(table.errors(one)) for one in table.precisions}
-    return {
-        "table": str(path),
-        "target": table.target,
-        "date": table.date,
-        "fingerprint": table.fingerprint,
-        "others_busy": table.others_busy,
-        "networks": {one: sum(net.precision == one for net in table.networks) for one in table.precisions},
-        "left_out_median_error": {one: float(sorted(found)[len(found) // 2]) for one, found in errors.items()},
-        "left_out_within_10_percent": {one: float((found < 0.1).mean()) for one, found in errors.items()},  # noqa: PLR2004
-    }
+class Foretold(msgspec.Struct, frozen=True, kw_only=True):
+    """How many random networks of a precision were timed, and how near they are foretold without their own kernels."""
+
+    networks: int
+    median_error: float
+    within_10_percent: float
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to say of a table without its samples."""
+
+    table: str
+    target: str
+    date: str
+    fingerprint: dict[str, str]
+    others_busy: float
+    left_out: dict[str, Foretold]
+
+
+def _summary(table: "Table", path: Path) -> Summary:
+    """Return the summary of *table*, which lies at *path*."""
+    foretold: dict[str, Foretold] = {}
+    for precision in table.precisions:
+        errors = sorted(abs(error) for error in table.errors(precision).tolist())
+        foretold[precision] = Foretold(
+            networks=sum(network.precision == precision for network in table.networks),
+            median_error=errors[len(errors) // 2],
+            within_10_percent=sum(error <= _NEAR for error in errors) / len(errors),
+        )
+    return Summary(
+        table=str(path),
+        target=table.target,
+        date=table.date,
+        fingerprint=dict(table.fingerprint),
+        others_busy=table.others_busy,
+        left_out=foretold,
+    )
 
 
 def _tell(table: "Table", path: Path) -> None:
     """Print what was timed and how well it foretells."""
-    said = _summary(table, path)
-    typer.echo(
-        f"Written: {path}: {table.target}, {table.fingerprint['cpu']}, {table.runtime}, {table.threads} thread(s)."
-    )
-    for one in table.precisions:
-        networks, median, within = (
-            said[key][one]
-            for key in ("networks", "left_out_median_error", "left_out_within_10_percent")  # type: ignore[index]
-        )
+    cpu, threads = table.fingerprint["cpu"], table.threads
+    typer.echo(f"Written: {path}: {table.target}, {cpu}, {table.runtime}, {threads} thread(s).")
+    for precision, one in _summary(table, path).left_out.items():
         typer.echo(
-            f"{one}: {networks} random networks; foretold without their own kernels, half of them are within "
-            f"{median:.1%} of what they took, {within:.0%} within 10 %"
+            f"{precision}: {one.networks} random networks; foretold without their own kernels, half of them are within "
+            f"{one.median_error:.1%} of what they took, {one.within_10_percent:.0%} within 10 %"
         )
-    if table.others_busy > 0.1:  # noqa: PLR2004 - of a core
+    if table.others_busy > _BUSY:
         typer.echo(f"beware: other processes used {table.others_busy:.0%} of a core meanwhile.")

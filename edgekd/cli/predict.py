@@ -1,6 +1,7 @@
 """edgekd predict: how long a network would take on a device that did not run it, with its error bar."""
 
 import os
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,7 +48,8 @@ def command(  # noqa: PLR0913 - one for each option
         asked_of = import_module("edgekd.predict.calibrated")
         form = {} if target is None else _form(load_target(target))
         wish = asked_of.Asked(path=model, precision=precision, threads=threads, **form)
-        _give(asked_of.calibrated_estimate(wish, own[1], where=str(own[0])), all_layers=all_layers, as_json=as_json)
+        mine = asked_of.calibrated_estimate(wish, own[1], where=str(own[0]))
+        _give(mine, lambda: _tell_calibrated(mine), all_layers=all_layers, as_json=as_json)
         return
     if target is None:
         message = "no device given; use --target NAME, see `edgekd targets list`, or --table FILE."
@@ -67,7 +69,7 @@ def command(  # noqa: PLR0913 - one for each option
         threads=threads or facts.benchmark.threads,
         cluster=chosen,
     )
-    _give(found, all_layers=all_layers, as_json=as_json)
+    _give(found, lambda: _tell_published(found), all_layers=all_layers, as_json=as_json)
 
 
 def _own_table(asked: str, target: str | None, threads: int | None) -> "tuple[Path, Table] | None":
@@ -97,8 +99,10 @@ def _form(facts: Target) -> dict[str, PlacementName]:
     return {} if facts.quantization is None else {"placement": facts.quantization.placement}
 
 
-def _give(found: "Estimate | CalibratedEstimate", *, all_layers: bool, as_json: bool) -> None:
-    """Print the estimate, for a program or for a person."""
+def _give(
+    found: "Estimate | CalibratedEstimate", tell_number: Callable[[], None], *, all_layers: bool, as_json: bool
+) -> None:
+    """Print the estimate, for a program or for a person; *tell_number* says the number and what it rests on."""
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
         return
@@ -106,10 +110,7 @@ def _give(found: "Estimate | CalibratedEstimate", *, all_layers: bool, as_json: 
         f"ESTIMATE, not measured: {found.estimated_network} on {found.estimated_for}, {found.estimated_precision}, "
         f"{found.estimated_threads} thread(s)"
     )
-    if isinstance(found, import_module("edgekd.predict.calibrated").CalibratedEstimate):
-        _tell_calibrated(found)
-    else:
-        _tell_published(found)
+    tell_number()
     for caveat in found.caveats:
         typer.echo(f"beware: {caveat}.")
     _tell_layers(found, all_layers=all_layers)

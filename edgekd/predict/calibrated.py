@@ -126,7 +126,8 @@ def _refuse_foreign(table: Table, asked: Asked, where: str) -> None:
         raise ConfigError(message)
     here = {"runtime": f"onnxruntime {ort.__version__}"}
     if table.where == Here().where:
-        here |= {"cpu": cpu_name(), "machine": platform.machine()}
+        name = cpu_name()  # type: ignore[no-untyped-call]  # it runs on Python 3.6
+        here |= {"cpu": name, "machine": platform.machine()}
     for key, value in here.items():
         if table.fingerprint.get(key) != value:
             message = f"{where}: its {key} is {table.fingerprint.get(key)!r}, here it is {value!r}; {advice}."

@@ -10,6 +10,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 OPSET = 18
 IR_VERSION = 8
+Attribute = int | float | str | Sequence[int]
+"""What the attribute of a node can hold here."""
 _DRAWN = 4096
 """Random numbers of a weight; a larger one repeats them."""
 
@@ -72,18 +74,22 @@ class Draft:
         """Return one number without axes as a constant."""
         return self.constant(np.array(number, dtype=np.float32))
 
-    def node(self, operator: str, inputs: Sequence[Value | None], shape: Sequence[int], **attributes: object) -> Value:
+    def node(
+        self, operator: str, inputs: Sequence[Value | None], shape: Sequence[int], **attributes: Attribute
+    ) -> Value:
         """Return what *operator* gives, of *shape*; None among *inputs* leaves an optional one out."""
         return self.nodes(operator, inputs, [shape], **attributes)[0]
 
     def nodes(
-        self, operator: str, inputs: Sequence[Value | None], shapes: Sequence[Sequence[int]], **attributes: object
+        self, operator: str, inputs: Sequence[Value | None], shapes: Sequence[Sequence[int]], **attributes: Attribute
     ) -> list[Value]:
         """Return the several values that *operator* gives, of *shapes*."""
         name = f"{operator}_{len(self._nodes)}"
         made = [Value(name=f"{name}_output_{i}", shape=tuple(shape)) for i, shape in enumerate(shapes)]
         names = [value.name if value else "" for value in inputs]
-        self._nodes.append(helper.make_node(operator, names, [v.name for v in made], name=name, **attributes))
+        node = helper.make_node(operator, names, [v.name for v in made], name=name)
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+        self._nodes.append(node)
         return made
 
     def finish(self, *outputs: Value) -> ModelProto:

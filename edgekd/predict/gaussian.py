@@ -49,7 +49,7 @@ def choose_scales(points: Rows, values: Rows) -> Scales:
     start = np.concatenate([np.full(features, 0.7), [np.log(0.2), np.log(0.05)]])
     bounds = [_BOUNDS["length"]] * features + [_BOUNDS["spread"], _BOUNDS["noise"]]
     best = minimize(
-        _unlikeliness,
+        unlikeliness,
         start,
         args=(squares, values),
         jac=True,
@@ -71,17 +71,7 @@ def learn(points: Rows, values: Rows, scales: Scales) -> Process:
     )
 
 
-def _covariance(first: Rows, second: Rows, scales: Scales) -> Rows:
-    """Return the covariance of the function at *first* (n, features) and *second* (m, features): Matérn, 5/2."""
-    weights = np.exp(-np.array(scales.lengths))
-    one, two = first * weights, second * weights
-    squares = np.maximum((one**2).sum(1)[:, None] + (two**2).sum(1)[None, :] - 2 * one @ two.T, 0.0)
-    distance = np.sqrt(5 * squares)
-    found: Rows = np.exp(2 * scales.spread) * (1 + distance + distance**2 / 3) * np.exp(-distance)
-    return found
-
-
-def _unlikeliness(logs: Rows, squares: NDArray[np.float64], values: Rows) -> tuple[float, Rows]:
+def unlikeliness(logs: Rows, squares: NDArray[np.float64], values: Rows) -> tuple[float, Rows]:
     """Return the negative logarithm of the likelihood and its gradient by each of *logs*."""
     features = squares.shape[2]
     weights = np.exp(-2 * logs[:features])
@@ -101,3 +91,13 @@ def _unlikeliness(logs: Rows, squares: NDArray[np.float64], values: Rows) -> tup
     gradient[-1] = noise * np.trace(inner)
     value = 0.5 * values @ solved + np.log(np.diag(factor[0])).sum()
     return float(value), gradient
+
+
+def _covariance(first: Rows, second: Rows, scales: Scales) -> Rows:
+    """Return the covariance of the function at *first* (n, features) and *second* (m, features): Matérn, 5/2."""
+    weights = np.exp(-np.array(scales.lengths))
+    one, two = first * weights, second * weights
+    squares = np.maximum((one**2).sum(1)[:, None] + (two**2).sum(1)[None, :] - 2 * one @ two.T, 0.0)
+    distance = np.sqrt(5 * squares)
+    found: Rows = np.exp(2 * scales.spread) * (1 + distance + distance**2 / 3) * np.exp(-distance)
+    return found

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 import numpy as np
 from scipy.optimize import nnls
+from scipy.spatial import cKDTree
 
 from edgekd.core.errors import ConfigError
 from edgekd.predict.gaussian import Process, Rows, Scales, choose_scales, learn
@@ -27,7 +28,8 @@ BLOCK: Final = 16
 """Channels that a register of 512 bits holds, or four of 128; that a number is no multiple of it is a feature."""
 _CACHED_BYTES: Final = 2e5
 """Networks smaller than this are alike: all of them stay in the first caches."""
-_OUTLIER: Final = 2.5
+_OUTLIER: Final = 3.0
+_NEIGHBOURS: Final = 8
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,17 +162,27 @@ def _fit(kernels: Sequence[Kernel], times_us: Rows) -> Family:
     used = np.where(size > 0, size, 1.0)
     rates = nnls(weighted / used, np.ones(len(kernels)))[0] / used
     rates[0] = max(rates[0], 0.1 * float(times_us.min()))
-    rest = np.log(times_us) - np.log(_terms(kernels) @ rates)
-    return Family(rates=tuple(rates.tolist()), scales=choose_scales(_features(kernels), rest))
+    rest, points = np.log(times_us) - np.log(_terms(kernels) @ rates), _features(kernels)
+    return Family(rates=tuple(rates.tolist()), scales=choose_scales(points, _tamed(points, rest)))
 
 
 def _learned(family: Family, kernels: Sequence[Kernel], times_us: Rows) -> Learned:
-    """Return *family* with the function through *kernels*; a value far from it counts as one at some distance."""
+    """Return *family* with the function through *kernels*."""
     rates, points = np.array(family.rates), _features(kernels)
     rest = np.log(times_us) - np.log(_terms(kernels) @ rates)
-    first = learn(points, rest, family.scales)
-    middle, allowed = first.at(points)[0], _OUTLIER * math.exp(family.scales.noise)
-    return Learned(rates=rates, process=learn(points, np.clip(rest, middle - allowed, middle + allowed), family.scales))
+    return Learned(rates=rates, process=learn(points, _tamed(points, rest), family.scales))
+
+
+def _tamed(points: Rows, values: Rows) -> Rows:
+    """Return *values*, those far from the median of their neighbours brought to a distance that most others keep.
+
+    A normal deviation is 1.48 times the median distance.
+    """
+    _, near = cKDTree(points).query(points, k=min(_NEIGHBOURS + 1, len(points)))
+    middle = np.median(values[near[:, 1:]], axis=1)
+    allowed = _OUTLIER * 1.48 * float(np.median(np.abs(values - middle)))
+    tamed: Rows = np.clip(values, middle - allowed, middle + allowed)
+    return tamed
 
 
 def _terms(kernels: Sequence[Kernel]) -> Rows:

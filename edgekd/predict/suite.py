@@ -91,14 +91,21 @@ def _conv(
     weight = draft.weight(channels, given // groups, high, wide)
     draft.macs += weight.numbers * size[0] * size[1]
     inputs = [value, weight, draft.weight(channels, fan_in=4)]
-    attributes = {"kernel_shape": [high, wide], "strides": [stride, stride], "pads": pads, "group": groups}
-    return draft.node("Conv", inputs, (1, channels, *size), **attributes)
+    return draft.node(
+        "Conv",
+        inputs,
+        (1, channels, *size),
+        kernel_shape=[high, wide],
+        strides=[stride, stride],
+        pads=pads,
+        group=groups,
+    )
 
 
 def _dense(draft: Draft, value: Value) -> Value:
     """Return a convolution over all channels and an activation."""
-    kernel = _one_of(draft, {3: 8.0, 5: 1.5, 7: 0.7, (1, 3): 0.5, (3, 1): 0.5, 2: 0.5})
-    stride = 2 if kernel == 2 else _one_of(draft, {1: 3.0, 2: 1.0})  # noqa: PLR2004 - patches of two
+    kernel = _one_of(draft, {(3, 3): 8.0, (5, 5): 1.5, (7, 7): 0.7, (1, 3): 0.5, (3, 1): 0.5, (2, 2): 0.5})
+    stride = 2 if kernel == (2, 2) else _one_of(draft, {1: 3.0, 2: 1.0})
     return _activation(draft, _conv(draft, value, _around(draft, value.shape[1]), kernel=kernel, stride=stride))
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,12 @@ def run(*words: object, folder: Path, path: Path | None = None) -> subprocess.Co
 
 
 @pytest.fixture(scope="module")
-def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder with the stored table of this host, in FP32, as target x86-64."""
     folder = tmp_path_factory.mktemp("calibrated")
     done = run("targets", "calibrate", "x86-64", "--precision", "fp32", *SHORT, folder=folder)
     assert done.returncode == 0, done.stderr
-    yield folder
+    return folder
 
 
 @pytest.fixture
@@ -103,9 +103,13 @@ def _changed(*keys: str, value: object) -> Callable[[dict[str, Any]], None]:
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(
-    calibrated: Path, network: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], words: tuple[object, ...],
+    calibrated: Path,
+    network: Path,
+    tmp_path: Path,
+    change: Callable[[dict[str, Any]], None],
+    words: tuple[object, ...],
     reason: str,
-) -> None:  # fmt: skip
+) -> None:
     """One sentence with the file's name, and exit code 2."""
     table = json.loads((calibrated / "tables" / "x86-64-1.json").read_text())
     change(table)
@@ -156,7 +160,7 @@ def test_a_board_is_calibrated_over_ssh_and_nothing_stays(network: Path, tmp_pat
         assert done.returncode == 0, done.stderr
         assert device.left() == []
     summary = json.loads(done.stdout)
-    assert summary["networks"]["int8"] >= 24
+    assert summary["left_out"]["int8"]["networks"] >= 24
     table = Path(summary["table"])
     assert json.loads(table.read_text())["where"] == f"ssh:{HOST}"
     said = run("predict", network, "--table", table, "--precision", "int8", "--json", folder=tmp_path)

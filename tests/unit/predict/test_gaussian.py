@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from edgekd.predict import gaussian
-from edgekd.predict.gaussian import Scales, choose_scales, learn
+from edgekd.predict.gaussian import Scales, choose_scales, learn, unlikeliness
 
 
 def test_a_smooth_function_is_foretold_between_its_points() -> None:
@@ -40,9 +39,9 @@ def test_the_gradient_is_that_of_the_likelihood() -> None:
     points, values = random.uniform(0, 2, (20, 3)), random.standard_normal(20)
     squares = (points[:, None, :] - points[None, :, :]) ** 2
     logs = np.array([0.1, -0.3, 0.5, -0.7, -1.2])
-    _, gradient = gaussian._unlikeliness(logs, squares, values)
+    _, gradient = unlikeliness(logs, squares, values)
     for place in range(5):
         step = np.zeros(5)
         step[place] = 1e-5
-        above, below = (gaussian._unlikeliness(logs + sign * step, squares, values)[0] for sign in (1, -1))
+        above, below = (unlikeliness(logs + sign * step, squares, values)[0] for sign in (1, -1))
         assert gradient[place] == pytest.approx((above - below) / 2e-5, rel=1e-5)

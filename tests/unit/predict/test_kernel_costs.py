@@ -43,14 +43,15 @@ def some(count: int, seed: int) -> tuple[Kernel, ...]:
     """Return random 1x1 convolutions, each a network of its own."""
     random = np.random.default_rng(seed)
     sizes = np.exp(random.uniform(np.log((8, 8, 4)), np.log((512, 512, 56)), (count, 3))).astype(int)
-    return tuple(in_network([pointwise(*map(int, row))])[0] for row in sizes)
+    return tuple(in_network([pointwise(int(given), int(made), int(side))])[0] for given, made, side in sizes)
 
 
 def synthetic(kernels: tuple[Kernel, ...]) -> Rows:
     """Return the microseconds on a device: 3 to begin, 20 for a million products, 50 where few channels waste it."""
     layers = [kernel.layer for kernel in kernels]
     waste = np.array([1 + 1.5 * np.exp(-layer.in_channels / 32) for layer in layers])
-    return 3 + 20 * waste * np.array([layer.macs for layer in layers]) / 1e6
+    found: Rows = 3 + 20 * waste * np.array([layer.macs for layer in layers]) / 1e6
+    return found
 
 
 def test_a_device_with_known_costs_is_recovered() -> None:

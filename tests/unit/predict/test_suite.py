@@ -8,8 +8,8 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto
 
-from edgekd.bench.kernel_runner import WEIGHTS as RUNNERS_WEIGHTS
 from edgekd.bench.kernel_run import WEIGHTS
+from edgekd.bench.kernel_runner import WEIGHTS as RUNNERS_WEIGHTS
 from edgekd.predict.outsourcing import outsource
 from edgekd.predict.suite import MOST_NODES, suite_network
 from edgekd.predict.tracing import with_names

@@ -86,7 +86,7 @@ def test_what_is_no_json_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_a_table_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """With its path."""
-    with pytest.raises(ConfigError, match="none.json"):
+    with pytest.raises(ConfigError, match=r"none\.json"):
         read_table(tmp_path / "none.json")
 
 
