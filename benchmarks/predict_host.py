@@ -27,12 +27,14 @@ from unseen import UNSEEN, exported
 
 from edgekd.bench import runner
 from edgekd.export.shapes import fix_batch
+from edgekd.predict.calibrated import Asked, CalibratedEstimate, calibrated_estimate
 from edgekd.predict.nominal import nominal_int8
 from edgekd.predict.suite import suite_network
+from edgekd.predict.table import costs_of, read_table
 
 COMMAND: Final = Path(sys.executable).with_name("edgekd")
 NAME: Final = "this-host"
-SECONDS: Final = 270
+SECONDS: Final = 250
 RANDOM_SEEDS: Final = range(1_000_000, 1_000_400)
 RANDOM_NETWORKS: Final = 20
 LEAST_NODES: Final = 20
@@ -105,7 +107,12 @@ def _runs(session: ort.InferenceSession, feeds: Mapping[str, Any], seconds: floa
 def summary(folder: Path) -> None:
     """Predict every file, compare it with its measured median, and judge."""
     measured = json.loads((folder / "measured.json").read_text())
-    rows = [_row(folder / f"{stem}.onnx", passes) for stem, passes in measured["samples_ms"].items()]
+    table = read_table(folder / "table.json")
+    costs = costs_of(table)
+    rows = [
+        _row(calibrated_estimate(Asked(path=folder / f"{stem}.onnx"), table, costs, where="table.json"), stem, passes)
+        for stem, passes in measured["samples_ms"].items()
+    ]
     judged: list[Promise] = []
     found: dict[str, Any] = {"rows": rows, "calibrate_seconds": json.loads((folder / "calibrate.json").read_text())}
     for precision in ("fp32", "int8"):
@@ -127,22 +134,23 @@ def summary(folder: Path) -> None:
     sys.exit(not write("predict_host", found, judged))
 
 
-def _row(file: Path, passes: list[list[float]]) -> dict[str, Any]:
-    """Return what was predicted and measured of *file*."""
-    words = ("predict", file, "--table", file.parent / "table.json", "--json")
-    said = json.loads(subprocess.run([COMMAND, *words], check=True, capture_output=True, text=True).stdout)
+def _row(said: CalibratedEstimate, stem: str, passes: list[list[float]]) -> dict[str, Any]:
+    """Return what was predicted and measured of a file."""
     medians = [statistics.median(burst) for burst in passes]
     measured = statistics.median([taken for burst in passes for taken in burst])
-    name, _, precision = file.stem.rpartition(".")
+    name, _, precision = stem.rpartition(".")
     row = {
         "network": name,
         "precision": precision,
         "measured_ms": measured,
         "medians_of_passes_ms": medians,
         "runs": sum(map(len, passes)),
-        "kernels": len(said["estimated_layers"]),
-        "error": said["estimated_ms"] / measured - 1,
-        **{key: said[key] for key in ("estimated_ms", "least_ms", "most_ms", "caveats")},
+        "kernels": len(said.estimated_layers),
+        "error": said.estimated_ms / measured - 1,
+        "estimated_ms": said.estimated_ms,
+        "least_ms": said.least_ms,
+        "most_ms": said.most_ms,
+        "caveats": said.caveats,
     }
     told = f"{measured:9.3f} ms, estimated {row['estimated_ms']:9.3f}: {row['error']:+.1%}"
     print(f"{name:<28} {precision} {told}")

@@ -42,7 +42,7 @@ def command(  # noqa: PLR0913 - one for each option
     ] = None,
     seconds: Annotated[
         float, typer.Option("--seconds", min=5, help="How long it may take; longer is more exact.")
-    ] = 280.0,
+    ] = 250.0,
     python: Annotated[str, typer.Option("--python", help="The device's Python with ONNX Runtime.")] = "python3",
     out: Annotated[Path | None, typer.Option("--out", help="Write the table there [default: the user's own].")] = None,
     as_json: JsonOption = False,

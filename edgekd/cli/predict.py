@@ -48,7 +48,8 @@ def command(  # noqa: PLR0913 - one for each option
         asked_of = import_module("edgekd.predict.calibrated")
         form = {} if target is None else _form(load_target(target))
         wish = asked_of.Asked(path=model, precision=precision, threads=threads, **form)
-        mine = asked_of.calibrated_estimate(wish, own[1], where=str(own[0]))
+        costs = import_module("edgekd.predict.table").costs_of(own[1])
+        mine = asked_of.calibrated_estimate(wish, own[1], costs, where=str(own[0]))
         _give(mine, lambda: _tell_calibrated(mine), all_layers=all_layers, as_json=as_json)
         return
     if target is None:

@@ -21,10 +21,10 @@ from edgekd.export.shapes import fix_batch
 from edgekd.networks.blackbox import read_onnx
 from edgekd.predict.estimate import COVERAGE, FORMAT, LayerEstimate
 from edgekd.predict.gaussian import Rows
-from edgekd.predict.kernel_costs import in_network
+from edgekd.predict.kernel_costs import KernelCosts, in_network
 from edgekd.predict.nominal import nominal_int8
 from edgekd.predict.operators import INTEGER
-from edgekd.predict.table import Table, TablePrecision, costs_of
+from edgekd.predict.table import Table, TablePrecision
 from edgekd.predict.tracing import kernel_layers
 from edgekd.targets import PlacementName
 
@@ -73,8 +73,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     placement: PlacementName = "onnxruntime-x86"
 
 
-def calibrated_estimate(asked: Asked, table: Table, *, where: str) -> CalibratedEstimate:
-    """Return the estimate by *table*, which was read from *where*.
+def calibrated_estimate(asked: Asked, table: Table, costs: KernelCosts, *, where: str) -> CalibratedEstimate:
+    """Return the estimate by *table*, which was read from *where*, and its *costs*.
 
     Raises ConfigError where the table is for other threads or precisions, where this host or its ONNX Runtime is not
     what the table needs, and for a kernel that the table knows nothing of.
@@ -82,7 +82,7 @@ def calibrated_estimate(asked: Asked, table: Table, *, where: str) -> Calibrated
     _refuse_foreign(table, asked, where)
     model, precision = _as_it_would_run(asked, table, where)
     layers = kernel_layers(model, where=str(asked.path), machine=table.fingerprint["machine"])
-    times, replaced = costs_of(table).at(in_network(layers))
+    times, replaced = costs.at(in_network(layers))
     total_ms = table.overheads[precision].total_us(times) / 1e3
     errors = _errors_like(table, precision, len(layers))
     low, high = np.quantile(errors, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])

@@ -21,7 +21,7 @@ from edgekd.bench.kernel_run import WEIGHTS, KernelRequest, KernelRun, Suite, Tr
 from edgekd.bench.places import place_of
 from edgekd.core.errors import ConfigError
 from edgekd.core.progress import Progress
-from edgekd.predict.kernel_costs import Family, fit_families, learned
+from edgekd.predict.kernel_costs import Family, KernelCosts, fit_families
 from edgekd.predict.kernels import MULTIPLYING, Told, kernel_layer
 from edgekd.predict.nominal import nominal_int8
 from edgekd.predict.outsourcing import outsource
@@ -174,7 +174,7 @@ def cross_validated(
     """Return each of *networks* foretold from those of the other folds, where they know all of its kernels."""
     found: list[LeftOut] = []
     for fold in range(FOLDS):
-        costs = learned(families, *kernels_of(tuple(one for n, one in enumerate(networks) if n % FOLDS != fold)))
+        costs = KernelCosts(families, *kernels_of(tuple(one for n, one in enumerate(networks) if n % FOLDS != fold)))
         for one in networks[fold::FOLDS]:
             kernels, _ = kernels_of((one,))
             if costs.unknown(kernels):

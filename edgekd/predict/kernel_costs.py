@@ -22,7 +22,7 @@ from edgekd.predict.layers import Layer
 
 LEAST_KERNELS: Final = 12
 """Fewer than these of a family say too little for a function of their own; all of their kind then have one."""
-MOST_KERNELS: Final = 1500
+MOST_KERNELS: Final = 1000
 """More than these of a family are thinned."""
 BLOCK: Final = 16
 """Channels that a register of 512 bits holds, or four of 128; that a number is no multiple of it is a feature."""
@@ -60,10 +60,14 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return found
 
 
-class KernelCosts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """The families of one machine by name."""
+class KernelCosts:
+    """What kernels cost by *families* and the times of *kernels*; a family is learned when it is first asked for."""
 
-    families: Mapping[str, Learned]
+    def __init__(self, families: Mapping[str, Family], kernels: Sequence[Kernel], times_us: Rows) -> None:
+        """Learn nothing yet."""
+        self._families, self._kernels, self._times_us = families, kernels, times_us
+        self._samples = {name: places for name, places in _samples(kernels) if name in families}
+        self._learned: dict[str, Learned] = {}
 
     def at(self, kernels: Sequence[Kernel]) -> tuple[Rows, tuple[str, ...]]:
         """Return the microseconds of each of *kernels*, and the families that had to be replaced by their kind.
@@ -75,10 +79,10 @@ class KernelCosts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             raise ConfigError(message)
         times, replaced = np.empty(len(kernels)), []
         for name, places in grouped(kernels).items():
-            if name not in self.families:
+            if name not in self._samples:
                 replaced.append(name)
-            known = self.families.get(name) or self.families[kind_of(kernels[places[0]].layer)]
-            times[places] = known.at([kernels[place] for place in places])
+            known = name if name in self._samples else kind_of(kernels[places[0]].layer)
+            times[places] = self._of(known).at([kernels[place] for place in places])
         return times, tuple(replaced)
 
     def unknown(self, kernels: Sequence[Kernel]) -> tuple[str, ...]:
@@ -86,8 +90,16 @@ class KernelCosts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return tuple(
             name
             for name, places in grouped(kernels).items()
-            if self.families.keys().isdisjoint((name, kind_of(kernels[places[0]].layer)))
+            if self._samples.keys().isdisjoint((name, kind_of(kernels[places[0]].layer)))
         )
+
+    def _of(self, name: str) -> Learned:
+        """Return the family *name*."""
+        if name not in self._learned:
+            places = self._samples[name]
+            kernels = [self._kernels[place] for place in places]
+            self._learned[name] = _learned(self._families[name], kernels, self._times_us[places])
+        return self._learned[name]
 
 
 def in_network(layers: Sequence[Layer]) -> tuple[Kernel, ...]:
@@ -126,17 +138,6 @@ def grouped(kernels: Sequence[Kernel]) -> Mapping[str, list[int]]:
 def fit_families(kernels: Sequence[Kernel], times_us: Rows) -> dict[str, Family]:
     """Return the families, and those of all of a kind, that *kernels* with their times make."""
     return {name: _fit([kernels[place] for place in places], times_us[places]) for name, places in _samples(kernels)}
-
-
-def learned(families: Mapping[str, Family], kernels: Sequence[Kernel], times_us: Rows) -> KernelCosts:
-    """Return the costs that *families* have with *kernels* and their times."""
-    return KernelCosts(
-        families={
-            name: _learned(families[name], [kernels[place] for place in places], times_us[places])
-            for name, places in _samples(kernels)
-            if name in families
-        }
-    )
 
 
 def _samples(kernels: Sequence[Kernel]) -> Iterable[tuple[str, list[int]]]:

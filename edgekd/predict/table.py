@@ -11,7 +11,7 @@ from edgekd.bench.kernel_run import KernelRun
 from edgekd.core.disk import disk_errors, write_atomically
 from edgekd.core.errors import ConfigError
 from edgekd.predict.gaussian import Rows
-from edgekd.predict.kernel_costs import Family, Kernel, KernelCosts, in_network, learned
+from edgekd.predict.kernel_costs import Family, Kernel, KernelCosts, in_network
 from edgekd.predict.layers import Layer
 
 FORMAT: Final = 1
@@ -131,7 +131,7 @@ def steady(samples: Sequence[float]) -> float:
 
 def costs_of(table: Table) -> KernelCosts:
     """Return what kernels cost by *table*."""
-    return learned(table.families, *kernels_of(table.networks))
+    return KernelCosts(table.families, *kernels_of(table.networks))
 
 
 def write_table(path: Path, table: Table) -> None:

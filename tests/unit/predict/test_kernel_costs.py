@@ -5,7 +5,7 @@ import pytest
 
 from edgekd.core.errors import ConfigError
 from edgekd.predict.gaussian import Rows
-from edgekd.predict.kernel_costs import Kernel, fit_families, in_network, learned
+from edgekd.predict.kernel_costs import Kernel, KernelCosts, fit_families, in_network
 from edgekd.predict.layers import Layer
 
 
@@ -58,7 +58,7 @@ def test_a_device_with_known_costs_is_recovered() -> None:
     """From 400 kernels timed with 3 % noise: of 100 unseen ones nine in ten within 5 %."""
     seen, unseen = some(400, 0), some(100, 1)
     times = synthetic(seen) * np.exp(0.03 * np.random.default_rng(2).standard_normal(400))
-    costs = learned(fit_families(seen, times), seen, times)
+    costs = KernelCosts(fit_families(seen, times), seen, times)
     found, replaced = costs.at(unseen)
     errors = np.abs(found / synthetic(unseen) - 1)
     assert replaced == ()
@@ -70,7 +70,7 @@ def test_a_wild_sample_moves_nothing() -> None:
     seen, unseen = some(400, 0), some(100, 1)
     times = synthetic(seen)
     times[::100] *= 30
-    found, _ = learned(fit_families(seen, times), seen, times).at(unseen)
+    found, _ = KernelCosts(fit_families(seen, times), seen, times).at(unseen)
     assert np.quantile(np.abs(found / synthetic(unseen) - 1), 0.9) < 0.1
 
 
@@ -78,7 +78,7 @@ def test_a_rare_kernel_is_foretold_by_its_kind_and_named() -> None:
     """Twenty Adds at 1 us for a thousand numbers stand for a Sub that was timed twice."""
     kernels = tuple(in_network([passing(1000 * size, "Add" if size <= 20 else "Sub")])[0] for size in range(1, 23))
     times = np.array([float(kernel.layer.written) / 1000 for kernel in kernels])
-    costs = learned(fit_families(kernels, times), kernels, times)
+    costs = KernelCosts(fit_families(kernels, times), kernels, times)
     found, replaced = costs.at(in_network([passing(10_000, "Sub")]))
     assert replaced == ("Sub, elementwise",)
     assert found == pytest.approx([10.0], rel=0.2)
@@ -87,7 +87,7 @@ def test_a_rare_kernel_is_foretold_by_its_kind_and_named() -> None:
 def test_what_was_never_timed_is_refused_by_name() -> None:
     """A table of convolutions has no ground for an Add."""
     seen = some(40, 0)
-    costs = learned(fit_families(seen, synthetic(seen)), seen, synthetic(seen))
+    costs = KernelCosts(fit_families(seen, synthetic(seen)), seen, synthetic(seen))
     with pytest.raises(ConfigError, match="no kernel like Add, elementwise; calibrate again with more --seconds"):
         costs.at(in_network([passing(1000, "Add")]))
 
