@@ -2,6 +2,7 @@
 
     python benchmarks/predict_host.py build FOLDER       # the networks' files, FP32 and INT8
     python benchmarks/predict_host.py calibrate FOLDER   # under five minutes, a machine that does nothing else
+    python benchmarks/predict_host.py relearn FOLDER     # only where the code has changed since
     python benchmarks/predict_host.py measure FOLDER     # eight passes over all files, the same
     python benchmarks/predict_host.py summary FOLDER     # predicts, compares, writes the result
 
@@ -19,6 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import onnx
 import onnxruntime as ort
 from onnx import ModelProto
@@ -28,9 +30,10 @@ from unseen import UNSEEN, exported
 from edgekd.bench import runner
 from edgekd.export.shapes import fix_batch
 from edgekd.predict.calibrated import Asked, CalibratedEstimate, calibrated_estimate
+from edgekd.predict.calibrating import learned_from
 from edgekd.predict.nominal import nominal_int8
 from edgekd.predict.suite import suite_network
-from edgekd.predict.table import costs_of, read_table
+from edgekd.predict.table import Table, costs_of, read_table, write_table
 
 COMMAND: Final = Path(sys.executable).with_name("edgekd")
 NAME: Final = "this-host"
@@ -67,6 +70,12 @@ def calibrate(folder: Path) -> None:
     words = ("targets", "calibrate", "--name", NAME, "--seconds", str(SECONDS), "--out", folder / "table.json")
     subprocess.run([COMMAND, *words], check=True)
     (folder / "calibrate.json").write_text(json.dumps({"seconds": time.monotonic() - began}))
+
+
+def relearn(folder: Path) -> None:
+    """Derive the table anew from the raw samples of the calibration, with the present code."""
+    path = folder / "table.json"
+    write_table(path, learned_from(msgspec.convert(msgspec.json.decode(path.read_bytes()), Table)))
 
 
 def measure(folder: Path) -> None:
@@ -160,6 +169,7 @@ def _row(said: CalibratedEstimate, stem: str, passes: list[list[float]]) -> dict
 STEPS: Final[Mapping[str, Callable[[Path], None]]] = {
     "build": build,
     "calibrate": calibrate,
+    "relearn": relearn,
     "measure": measure,
     "summary": summary,
 }

@@ -37,7 +37,6 @@ from edgekd.predict.table import (
     fingerprint_of,
     kernels_of,
     overhead_terms,
-    steady,
 )
 from edgekd.predict.tracing import optimized, with_names
 from edgekd.targets import PlacementName
@@ -92,11 +91,7 @@ def calibrate(job: Job, progress: Progress) -> Table:
             networks += _joined(run, built, precision)
             runs.append(run)
     progress.say(f"calibrate: learning from {len(networks)} networks")
-    families = fit_families(*kernels_of(tuple(networks)))
-    overheads = {
-        precision: overhead_of([one for one in networks if one.precision == precision]) for precision in job.precisions
-    }
-    return Table(
+    timed = Table(
         format=FORMAT,
         date=datetime.now(tz=UTC).isoformat(timespec="seconds"),
         target=job.target,
@@ -106,11 +101,21 @@ def calibrate(job: Job, progress: Progress) -> Table:
         runtime=f"onnxruntime {runs[0].version}",
         precisions=job.precisions,
         others_busy=max(others_busy(run.before, run.after) or 0.0 for run in runs),
-        families=families,
-        overheads=overheads,
-        left_out=tuple(cross_validated(tuple(networks), families, overheads)),
+        families={},
+        overheads={},
+        left_out=(),
         networks=tuple(networks),
     )
+    return learned_from(timed)
+
+
+def learned_from(table: Table) -> Table:
+    """Return *table* with all that is derived from its raw samples."""
+    networks = table.networks
+    families = fit_families(*kernels_of(networks))
+    overheads = {one: overhead_of([net for net in networks if net.precision == one]) for one in table.precisions}
+    left_out = tuple(cross_validated(networks, families, overheads))
+    return msgspec.structs.replace(table, families=families, overheads=overheads, left_out=left_out)
 
 
 def _build(job: Job, precision: TablePrecision, machine: str, *, seconds: float, first: int) -> list[_Built]:
@@ -180,7 +185,7 @@ def cross_validated(
             if costs.unknown(kernels):
                 continue
             predicted_us = overheads[one.precision].total_us(costs.at(kernels)[0])
-            measured_us = 1e3 * steady(one.samples_ms)
+            measured_us = 1e3 * float(np.median(one.samples_ms))
             found.append(
                 LeftOut(seed=one.seed, precision=one.precision, measured_us=measured_us, predicted_us=predicted_us)
             )
@@ -188,9 +193,9 @@ def cross_validated(
 
 
 def overhead_of(networks: Sequence[TimedNetwork]) -> Overhead:
-    """Return the overhead by least squares of relative errors, the largest tenth of them left out."""
+    """Return what leads to the medians of *networks*: least squares of relative errors, the largest tenth left out."""
     kernels = [kernels_of((one,))[1] for one in networks]
-    measured = np.array([1e3 * steady(one.samples_ms) for one in networks])
+    measured = np.array([1e3 * float(np.median(one.samples_ms)) for one in networks])
     signs = np.array([-1.0, 1.0, 1.0])
     matrix = np.array([overhead_terms(times) for times in kernels]) * signs / measured[:, None]
     rest = 1 - np.array([times.sum() for times in kernels]) / measured

@@ -119,7 +119,8 @@ def family_of(layer: Layer) -> str:
         form = " of few channels"
     elif layer.kind == "linear" and layer.in_size[0] == 1:
         form = " of one row"
-    return f"{layer.operator}, {layer.kind}{form}"
+    width = " in int8" if layer.precision == "int8" and layer.operator in _EITHER else ""
+    return f"{layer.operator}, {layer.kind}{form}{width}"
 
 
 def kind_of(layer: Layer) -> str:
@@ -233,6 +234,14 @@ def _passing(layer: Layer) -> list[float]:
     sizes = (layer.read, layer.written, layer.in_channels, layer.out_channels, *layer.kernel, layer.stride)
     return [*map(_log, sizes)]
 
+
+_EITHER: Final = frozenset(
+    {
+        *("Concat", "Flatten", "Gather", "MaxPool", "Pad", "Reshape", "Resize", "Slice", "Split", "Squeeze"),
+        *("Transpose", "Unsqueeze"),
+    }
+)
+"""Operators whose kernels take numbers of four bytes and of one."""
 
 _FEATURES: Final[Mapping[str, Callable[[Layer], list[float]]]] = MappingProxyType(
     {

@@ -17,7 +17,7 @@ from edgekd.predict.layers import Layer
 FORMAT: Final = 1
 STEADY: Final = 0.25
 """The quantile of samples that counts: another process only ever makes a run longer, by whole slices of time."""
-EVICTING_US: Final = 400.0
+EVICTING_US: Final = 800.0
 """Kernels of so long in all evict half of what the runtime keeps in the caches: measured on a server core."""
 TRUNCATED_US: Final = 0.5
 """A trace cuts microseconds off: on average so much is missing."""

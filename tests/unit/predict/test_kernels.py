@@ -28,11 +28,15 @@ def traced(operator: str, read: tuple[int, ...], written: tuple[int, ...]) -> Tr
 @pytest.mark.parametrize("name", ["resnet", "dscnn", "branches"])
 @pytest.mark.parametrize("form", ["float", "integers"])
 def test_optimization_keeps_the_arithmetic(name: str, form: str) -> None:
-    """All kernels together multiply what the network's nodes do, counted in the file before."""
+    """All kernels together multiply what the network's nodes do, counted in the file before.
+
+    Where channels are blocked they are padded to whole blocks; a board does not block them.
+    """
     model = fix_batch(exported(name))
     wanted = sum(macs for _, macs in macs_by_node(model, _sample(model)))
     given = model if form == "float" else nominal_int8(model, "onnxruntime-x86")
-    assert sum(layer.macs for layer in kernel_layers(given, where=name, machine=HERE)) == wanted
+    assert sum(layer.macs for layer in kernel_layers(given, where=name, machine="aarch64")) == wanted
+    assert sum(layer.macs for layer in kernel_layers(given, where=name, machine="x86_64")) >= wanted
 
 
 @needs_x86

@@ -43,7 +43,7 @@ def table() -> Table:
         precisions=("fp32",),
         others_busy=0.0,
         families={"Conv, dense": Family(rates=(1.0,), scales=Scales(lengths=(0.0,), spread=0.0, noise=-3.0))},
-        overheads={"fp32": Overhead(node_us=-2.0, inference_us=5.0, evicted_us=42.0)},
+        overheads={"fp32": Overhead(node_us=-2.0, inference_us=5.0, evicted_us=82.0)},
         left_out=(LeftOut(seed=0, precision="fp32", measured_us=10.0, predicted_us=11.0),),
         networks=(TimedNetwork(seed=0, precision="fp32", samples_ms=(0.01,), kernels=(kernel,)),),
     )
@@ -98,7 +98,7 @@ def test_another_process_does_not_count() -> None:
 
 
 def test_a_network_is_its_kernels_and_what_comes_with_them() -> None:
-    """Two kernels of 10 us, 2 us less for each, 5 us for the inference, and 20/420 of the 42 us of cold caches."""
+    """Two kernels of 10 us, 2 us less for each, 5 us for the inference, and 20/820 of the 82 us of cold caches."""
     assert table().overheads["fp32"].total_us(np.array([10.0, 10.0])) == pytest.approx(20 - 4 + 5 + 2)
 
 
