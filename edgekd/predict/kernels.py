@@ -40,17 +40,17 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
     domain: str = ""
     attributes: Mapping[str, Any] = {}
-    has_weights: bool = False
+    weight: Shape | None = None
 
 
 def told_by(graph: GraphProto) -> dict[str, Told]:
     """Return what *graph*, as ONNX Runtime writes it after its optimizations, says of each node by name."""
-    matrices = {tensor.name for tensor in graph.initializer if len(tensor.dims) > 1}
+    matrices = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer if len(tensor.dims) > 1}
     return {
         node.name: Told(
             domain=node.domain,
             attributes={a.name: helper.get_attribute_value(a) for a in node.attribute},
-            has_weights=not matrices.isdisjoint(node.input),
+            weight=next((matrices[name] for name in node.input if name in matrices), None),
         )
         for node in graph.node
     }
@@ -84,9 +84,8 @@ def _convolution(read: Sequence[Shape], written: Shape, known: Told) -> dict[str
     """Return the form of a convolution over (1, channels, height, width), or (1, height, width, channels)."""
     is_last = bool(known.attributes.get("channels_last"))
     source, target = (_channels_first(shape) if is_last else shape for shape in (read[0], written))
-    kernel, in_size, out_size = (
-        _pair(sizes) for sizes in (known.attributes.get("kernel_shape", (1, 1)), source[2:], target[2:])
-    )
+    window = known.attributes.get("kernel_shape", () if known.weight is None else known.weight[2:])
+    kernel, in_size, out_size = (_pair(sizes) for sizes in (window or (1, 1), source[2:], target[2:]))
     groups = known.attributes.get("group", 1)
     weights = target[1] * (source[1] // groups) * math.prod(kernel)
     return {
@@ -105,7 +104,7 @@ def _convolution(read: Sequence[Shape], written: Shape, known: Told) -> dict[str
 
 def _product(read: Sequence[Shape], written: Shape, known: Told) -> dict[str, Any]:
     """Return the form of a matrix product: rows in the sizes, products side by side (heads) as groups."""
-    is_linear = known.has_weights
+    is_linear = known.weight is not None
     groups = 1 if is_linear else math.prod(written[:-2])
     rows = math.prod(written[:-1]) // groups
     inner = math.prod(read[0]) // (groups * rows)
@@ -180,5 +179,5 @@ def _channels_first(shape: Shape) -> Shape:
 
 def _pair(sizes: Sequence[int]) -> tuple[int, int]:
     """Return (height, width) of one or two *sizes*."""
-    height, width = (1, *sizes)[-2:]
+    height, width = (1, 1, *sizes)[-2:]
     return int(height), int(width)

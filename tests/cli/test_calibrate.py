@@ -172,7 +172,7 @@ def test_a_board_is_calibrated_over_ssh_and_nothing_stays(network: Path, tmp_pat
 def test_a_board_without_onnx_runtime_is_told_so(tmp_path: Path) -> None:
     """By its own exit code; no table is written, and nothing stays there."""
     bare = tmp_path / "python"
-    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E "$@"\n')
     bare.chmod(0o755)
     words = ("--name", "bare", "--on", f"ssh:{HOST}", "--python", bare, "--precision", "fp32", *SHORT)
     with board(tmp_path) as device:

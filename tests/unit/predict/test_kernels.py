@@ -1,11 +1,14 @@
 """The kernels that ONNX Runtime makes of a network, as layers."""
 
 import platform
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import ModelProto
 from quantized import exported, quantized_network
+from slowed import equal_layers
 
 from edgekd.bench.kernel_run import Traced
 from edgekd.export.shapes import fix_batch
@@ -79,3 +82,11 @@ def test_a_transposition_is_what_moves(
 def _sample(model: ModelProto) -> Arrays:
     """Return zeros for the only input."""
     return (np.zeros([dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim], np.float32),)
+
+
+def test_a_kernel_that_the_file_leaves_out_is_that_of_the_weights(tmp_path: Path) -> None:
+    """Four convolutions of 3x3 without the attribute: 32 * 32 * 9 * 24 * 24 products each."""
+    model = onnx.load(equal_layers(tmp_path / "net.onnx", 4))
+    for machine in ("aarch64", "x86_64"):
+        layers = kernel_layers(model, where="net", machine=machine)
+        assert [layer.macs for layer in layers if layer.macs] == [32 * 32 * 9 * 24 * 24] * 4
