@@ -77,7 +77,7 @@ def _of_machine(run: Run) -> Iterator[str]:
         yield f"the board has throttled since it started ({flags:#x}): cool it, or give it a better power supply"
     if set(run.after.governors) - {"performance"}:
         yield f"the clock governor is {', '.join(run.after.governors)}: set it to performance"
-    if (others := _others(run.before, run.after)) is not None and others > BUSY_PART:
+    if (others := others_busy(run.before, run.after)) is not None and others > BUSY_PART:
         yield f"other processes used {others:.0%} of a core meanwhile"
 
 
@@ -100,7 +100,7 @@ def _pi_flags(said: str) -> int:
         return 0
 
 
-def _others(before: Machine, after: Machine) -> float | None:
+def others_busy(before: Machine, after: Machine) -> float | None:
     """Return how many cores other processes used on average, None where the kernel does not say."""
     if before.busy_ticks is None or after.busy_ticks is None:
         return None

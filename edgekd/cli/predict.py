@@ -1,5 +1,7 @@
 """edgekd predict: how long a network would take on a device that did not run it, with its error bar."""
 
+import os
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,23 +9,29 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from edgekd.cli.options import JsonOption
+from edgekd.cli.options import JsonOption, TargetOption
 from edgekd.core.errors import ConfigError
 from edgekd.core.units import count, milliseconds
-from edgekd.targets import load_target
+from edgekd.predict.tables import table_file, tables_folder
+from edgekd.targets import PlacementName, Target, load_target
 
 if TYPE_CHECKING:
+    from edgekd.predict.calibrated import CalibratedEstimate
     from edgekd.predict.estimate import Estimate
+    from edgekd.predict.table import Table
 
+AUTO, NONE = "auto", "none"
 _SLOWEST_SHOWN = 15
 
 
 def command(  # noqa: PLR0913 - one for each option
     model: Annotated[Path, typer.Argument(help="An ONNX file.")],
     *,
-    target: Annotated[
-        str, typer.Option("--target", help="A device: a name from `edgekd targets list`, or the path of a TOML file.")
-    ],
+    target: TargetOption = None,
+    table: Annotated[
+        str,
+        typer.Option("--table", help="auto: what `edgekd targets calibrate` stored of it; none; or a table's path."),
+    ] = AUTO,
     precision: Annotated[
         str, typer.Option("--precision", help="auto, fp32, fp16 or int8: what the device would run. auto: the file's.")
     ] = "auto",
@@ -34,7 +42,19 @@ def command(  # noqa: PLR0913 - one for each option
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Estimate a network's latency from published points of the device or of cores like it. Nothing is measured."""
+    """Estimate a network's latency, from the device's own table or from published points. Nothing is measured."""
+    own = _own_table(table, target, threads)
+    if own is not None:
+        asked_of = import_module("edgekd.predict.calibrated")
+        form = {} if target is None else _form(load_target(target))
+        wish = asked_of.Asked(path=model, precision=precision, threads=threads, **form)
+        costs = import_module("edgekd.predict.table").costs_of(own[1])
+        mine = asked_of.calibrated_estimate(wish, own[1], costs, where=str(own[0]))
+        _give(mine, lambda: _tell_calibrated(mine), all_layers=all_layers, as_json=as_json)
+        return
+    if target is None:
+        message = "no device given; use --target NAME, see `edgekd targets list`, or --table FILE."
+        raise ConfigError(message)
     facts = load_target(target)
     chosen = cluster or facts.benchmark.cluster
     if chosen not in facts.device.clusters:
@@ -50,18 +70,68 @@ def command(  # noqa: PLR0913 - one for each option
         threads=threads or facts.benchmark.threads,
         cluster=chosen,
     )
+    _give(found, lambda: _tell_published(found), all_layers=all_layers, as_json=as_json)
+
+
+def _own_table(asked: str, target: str | None, threads: int | None) -> "tuple[Path, Table] | None":
+    """Return the table that is asked for and where it lies, None where there is none or none is wanted."""
+    if asked == NONE:
+        return None
+    name = None
+    if target is not None:
+        facts = load_target(target)
+        name, threads = facts.name, threads or facts.benchmark.threads
+    path = Path(asked)
+    if asked == AUTO:
+        if name is None:
+            return None
+        path = table_file(tables_folder(os.environ), name, threads or 1)
+        if not path.is_file():
+            return None
+    found = import_module("edgekd.predict.table").read_table(path)
+    if name is not None and found.target != name:
+        message = f"{path}: a table of {found.target}, asked is {name}; give its own table, or --table none."
+        raise ConfigError(message)
+    return path, found
+
+
+def _form(facts: Target) -> dict[str, PlacementName]:
+    """Return the form of INT8 that *facts* ask for, as an argument."""
+    return {} if facts.quantization is None else {"placement": facts.quantization.placement}
+
+
+def _give(
+    found: "Estimate | CalibratedEstimate", tell_number: Callable[[], None], *, all_layers: bool, as_json: bool
+) -> None:
+    """Print the estimate, for a program or for a person; *tell_number* says the number and what it rests on."""
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
-    else:
-        _tell(found, all_layers=all_layers)
-
-
-def _tell(found: "Estimate", *, all_layers: bool) -> None:
-    """Print the estimate, what it rests on, what speaks against it, and its layers."""
+        return
     typer.echo(
         f"ESTIMATE, not measured: {found.estimated_network} on {found.estimated_for}, {found.estimated_precision}, "
         f"{found.estimated_threads} thread(s)"
     )
+    tell_number()
+    for caveat in found.caveats:
+        typer.echo(f"beware: {caveat}.")
+    _tell_layers(found, all_layers=all_layers)
+
+
+def _tell_calibrated(found: "CalibratedEstimate") -> None:
+    """Print the estimate of a calibrated device and what it rests on."""
+    typer.echo(
+        f"estimated {milliseconds(found.estimated_ms)}; {found.probability:.0%} interval "
+        f"{milliseconds(found.least_ms)} to {milliseconds(found.most_ms)}, as with {found.left_out} random networks "
+        "that were left out"
+    )
+    typer.echo(
+        f"rests on: {found.calibrated_kernels} kernels of {found.calibrated_networks} networks, timed on "
+        f"{found.calibrated_where} ({found.calibrated_on}) with {found.calibrated_with}, {found.calibrated_at}"
+    )
+
+
+def _tell_published(found: "Estimate") -> None:
+    """Print the estimate from published points and what it rests on."""
     typer.echo(
         f"estimated {milliseconds(found.estimated_ms)}; {found.probability:.0%} interval "
         f"{milliseconds(found.least_ms)} to {milliseconds(found.most_ms)} "
@@ -74,8 +144,10 @@ def _tell(found: "Estimate", *, all_layers: bool) -> None:
             f"{ground.published_threads} thread(s), {ground.published_with}, {ground.published_on}; "
             f"{ground.published_in}"
         )
-    for caveat in found.caveats:
-        typer.echo(f"beware: {caveat}.")
+
+
+def _tell_layers(found: "Estimate | CalibratedEstimate", *, all_layers: bool) -> None:
+    """Print the slowest layers, or all in the network's order."""
     shown = found.estimated_layers
     if not all_layers:
         shown = tuple(sorted(shown, key=lambda layer: -layer.estimated_ms)[:_SLOWEST_SHOWN])

@@ -6,6 +6,7 @@ from typing import Annotated, get_args
 import msgspec
 import typer
 
+from edgekd.cli import calibrate
 from edgekd.cli.options import JsonOption
 from edgekd.targets import (
     PrecisionName,
@@ -18,6 +19,7 @@ from edgekd.targets import (
 )
 
 app = typer.Typer(help="List, show or check devices.", rich_markup_mode=None)
+app.command("calibrate")(calibrate.command)
 
 NameArgument = Annotated[str, typer.Argument(help="A name from `edgekd targets list`, or the path of a TOML file.")]
 

@@ -1,0 +1,183 @@
+"""edgekd targets calibrate, and edgekd predict with its table, from the outside."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import edgekd_command
+from loopback import HOST, MISSING, board
+from slowed import equal_layers
+
+SHORT = ("--seconds", 15)
+
+
+def run(*words: object, folder: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run edgekd with *words*, its tables in *folder*, and *path* before PATH."""
+    own = {"EDGEKD_TABLES": str(folder / "tables")}
+    if path is not None:
+        own["PATH"] = f"{path}:{os.environ['PATH']}"
+    command = [*edgekd_command(), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | own)
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with the stored table of this host, in FP32, as target x86-64."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    done = run("targets", "calibrate", "x86-64", "--precision", "fp32", *SHORT, folder=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    """Give a network of four layers."""
+    return equal_layers(tmp_path / "net.onnx", 4)
+
+
+@pytest.mark.slow
+def test_a_stored_table_is_what_predict_speaks_from(calibrated: Path, network: Path) -> None:
+    """Nothing but the target is said; without a table the same words give the estimate from published points."""
+    done = run("predict", network, "--target", "x86-64", "--threads", 1, "--json", folder=calibrated)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["least_ms"] < found["estimated_ms"] < found["most_ms"]
+    assert found["calibrated_where"] == "local"
+    assert found["calibrated_networks"] >= 24
+    assert "latency_ms" not in done.stdout
+    published = run("predict", network, "--target", "x86-64", "--table", "none", folder=calibrated)
+    assert "timed on local" not in published.stdout
+
+
+@pytest.mark.slow
+def test_an_estimate_is_near_what_the_network_takes(calibrated: Path, tmp_path: Path) -> None:
+    """Within a factor of two after fifteen seconds, for a network that the suite does not have."""
+    network = equal_layers(tmp_path / "net.onnx", 20)
+    words = ("bench", network, "--runs", 200, "--json")
+    measured = json.loads(run(*words, folder=tmp_path).stdout)["summary"]["median_ms"]
+    said = json.loads(run("predict", network, "--target", "x86-64", "--json", folder=calibrated).stdout)
+    assert 0.5 < said["estimated_ms"] / measured < 2
+
+
+@pytest.mark.slow
+def test_the_text_says_what_it_rests_on(calibrated: Path, network: Path) -> None:
+    """That it is no measurement, the interval, kernels and networks."""
+    lines = run("predict", network, "--target", "x86-64", folder=calibrated).stdout.splitlines()
+    assert lines[0] == "ESTIMATE, not measured: net.onnx on x86-64, fp32, 1 thread(s)"
+    assert "90% interval" in lines[1]
+    assert "random networks that were left out" in lines[1]
+    assert lines[2].startswith("rests on: ")
+    assert "timed on local" in lines[2]
+
+
+def _changed(*keys: str, value: object) -> Callable[[dict[str, Any]], None]:
+    """Return what puts *value* in the place of *keys*."""
+
+    def change(table: dict[str, Any]) -> None:
+        inner = table
+        for key in keys[:-1]:
+            inner = inner[key]
+        inner[keys[-1]] = value
+
+    return change
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "words", "reason"),
+    [
+        (_changed("fingerprint", "cpu", value="a core"), (), "its cpu is 'a core', here it is"),
+        (_changed("fingerprint", "machine", value="riscv64"), (), "its machine is 'riscv64', here it is"),
+        (_changed("fingerprint", "runtime", value="onnxruntime 1.2.0"), (), "its runtime is 'onnxruntime 1.2.0', here"),
+        (_changed("format", value=0), (), "is a table of format 0"),
+        (_changed("date", value=None), (), "cannot be read as a table"),
+        (_changed("target", value="board"), ("--target", "x86-64"), "a table of board, asked is x86-64"),
+        (_changed("date", value="now"), ("--threads", 3), "calibrated with 1 thread(s), asked are 3"),
+        (_changed("date", value="now"), ("--precision", "int8"), "was calibrated otherwise"),
+        (_changed("date", value="now"), ("--precision", "fp23"), "did you mean 'fp32'?"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(
+    calibrated: Path,
+    network: Path,
+    tmp_path: Path,
+    change: Callable[[dict[str, Any]], None],
+    words: tuple[object, ...],
+    reason: str,
+) -> None:
+    """One sentence with the file's name, and exit code 2."""
+    table = json.loads((calibrated / "tables" / "x86-64-1.json").read_text())
+    change(table)
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps(table))
+    done = run("predict", network, "--table", path, *words, folder=tmp_path)
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ((), "give a target, or --name NAME"),
+        (("x86-64", "--name", "mine"), "give a target, or --name NAME"),
+        (("--name", "../mine"), "expected lower case letters"),
+        (("jetson-nano",), "only kernels of ONNX Runtime's CPUExecutionProvider can be timed"),
+        (("x86-64", "--on", "shh:board"), "--on: 'shh:board' given"),
+        (("x86-64", "--on", "ssh:a b;c"), "is no name of a host"),
+        (("x86-64", "--precision", "int9"), "did you mean 'int8'?"),
+        (("x86-64", "--placement", "onnxruntime-x68"), "did you mean 'onnxruntime-x86'?"),
+    ],
+)
+def test_bad_words_are_refused(words: tuple[str, ...], reason: str, tmp_path: Path) -> None:
+    """Before anything is timed."""
+    done = run("targets", "calibrate", *words, folder=tmp_path)
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "tables").exists()
+
+
+def test_predict_wants_a_device_or_a_table(network: Path, tmp_path: Path) -> None:
+    """Without both there is nothing to speak of."""
+    done = run("predict", network, folder=tmp_path)
+    assert done.returncode == 2
+    assert "use --target NAME" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+def test_a_board_is_calibrated_over_ssh_and_nothing_stays(network: Path, tmp_path: Path) -> None:
+    """Real ssh and scp; its table says where it is from and predicts without the board."""
+    words = ("--name", "my-board", "--on", f"ssh:{HOST}", "--python", sys.executable, "--precision", "int8", *SHORT)
+    with board(tmp_path) as device:
+        done = run("targets", "calibrate", *words, "--json", folder=tmp_path, path=device.bin)
+        assert done.returncode == 0, done.stderr
+        assert device.left() == []
+    summary = json.loads(done.stdout)
+    assert summary["left_out"]["int8"]["networks"] >= 24
+    table = Path(summary["table"])
+    assert json.loads(table.read_text())["where"] == f"ssh:{HOST}"
+    said = run("predict", network, "--table", table, "--precision", "int8", "--json", folder=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert json.loads(said.stdout)["estimated_precision"] == "int8"
+
+
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+def test_a_board_without_onnx_runtime_is_told_so(tmp_path: Path) -> None:
+    """By its own exit code; no table is written, and nothing stays there."""
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E "$@"\n')
+    bare.chmod(0o755)
+    words = ("--name", "bare", "--on", f"ssh:{HOST}", "--python", bare, "--precision", "fp32", *SHORT)
+    with board(tmp_path) as device:
+        done = run("targets", "calibrate", *words, folder=tmp_path, path=device.bin)
+        assert device.left() == []
+    assert done.returncode == 8
+    assert "no ONNX Runtime" in done.stderr
+    assert not (tmp_path / "tables").exists()
