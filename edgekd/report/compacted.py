@@ -22,7 +22,7 @@ from edgekd.quantize.dynamic import dynamic
 from edgekd.quantize.recipe import Form
 from edgekd.quantize.weight_only import weight_only
 from edgekd.report.bundle import replacing
-from edgekd.report.quantized import check_out, shipped
+from edgekd.report.quantized import check_answers_of, check_out, shipped
 from edgekd.report.quantized_content import MODEL, versions
 from edgekd.report.scoring import Score, classes_of, score_of, score_table, scored_by
 from edgekd.stages.intake import canonical_float
@@ -91,6 +91,7 @@ def compact_file(path: Path, task: Task, target: Target, form: Form, *, out: Pat
     check_runtime(target, form)
     shapes = dict(zip((entry.name for entry in task.inputs), task.shapes, strict=True))
     graph = canonical_float(path, shapes)
+    check_answers_of(graph, task, path)
     way = WAYS[form]
     progress.say(f"quantize: the form {form}")
     made = shipped(way.convert(graph), target)
