@@ -15,6 +15,7 @@ from edgekd.core.disk import write_atomically
 from edgekd.core.errors import ConfigError
 from edgekd.core.progress import Progress
 from edgekd.core.units import count, percent, size
+from edgekd.export.own_weights import with_own_weights
 from edgekd.networks.saturation import saturating_kernels
 from edgekd.networks.session import Arithmetic
 from edgekd.quantize.coverage import Coverage, integer_coverage
@@ -49,7 +50,7 @@ WAYS: Final[Mapping[Form, Way]] = MappingProxyType(
             ),
         ),
         "weights": Way(
-            convert=weight_only,
+            convert=lambda graph: weight_only(with_own_weights(graph)),
             arithmetic="reference",
             promise=(
                 "Weights are int8 in the file and float32 in the arithmetic: the file shrinks, and no inference gets "
