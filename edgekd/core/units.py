@@ -41,7 +41,7 @@ def percent(fraction: float) -> str:
 
 def points(difference_points: float) -> str:
     """Return a difference of two percentages with its sign: ``points(-0.3) == "-0.30 points"``."""
-    return f"{difference_points:+.2f} points"
+    return f"{round(difference_points, 2) + 0.0:+.2f} points"
 
 
 def duration(seconds: float) -> str:

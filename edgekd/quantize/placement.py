@@ -45,6 +45,10 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
 _WEIGHTED: Final = frozenset({"Conv", "Gemm", "MatMul"})
 _PRODUCTS: Final = frozenset({"MatMul"})
+_MATRICES: Final = frozenset({"Gemm", "MatMul"})
+_MATRIX_RANK: Final = 2
+"""Vectors and stacks of matrices have no axis of output channels; products with them stay real."""
+
 _FOLDED: Final = frozenset({"Relu", "Clip"})
 _PASSING: Final = frozenset(
     {
@@ -139,7 +143,8 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 
 def place(graph: GraphProto, placement: Placement, keep: frozenset[str] = frozenset()) -> Places:
     """Return where *placement* puts quantization in *graph*, whose nodes all have names; those in *keep* stay real."""
-    constants = {initializer.name for initializer in graph.initializer}
+    ranks = {initializer.name: len(initializer.dims) for initializer in graph.initializer}
+    constants = set(ranks)
     producers = {output: node for node in graph.node for output in node.output}
     readers = _readers(graph, constants)
     weights = {
@@ -149,6 +154,7 @@ def place(graph: GraphProto, placement: Placement, keep: frozenset[str] = frozen
         and node.name not in keep
         and node.input[0] not in constants
         and constants.issuperset(filter(None, node.input[1:]))
+        and (node.op_type not in _MATRICES or ranks[node.input[1]] == _MATRIX_RANK)
     }
     products = {
         node.name

@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 from onnx import ModelProto
 
+from edgekd.core.errors import ConfigError
 from edgekd.quantize.adaround import Rounded, round_adaptively
 from edgekd.quantize.answering import Distance, distance, logits_on
 from edgekd.quantize.bias_correction import correct_biases, with_biases
@@ -58,10 +59,17 @@ def prepared(
 ) -> Prepared:
     """Return *model* calibrated on *calibration*, with everything that *settings* ask for, or leave to measurement.
 
-    What is on ``auto`` is kept where it brings the logits on *judging*, other samples, nearer to the float ones.
+    What is on ``auto`` is kept where it brings the logits on *judging*, other samples, nearer to the float ones. Raises
+    ConfigError where those or an activation are not finite.
     """
     plain = with_biases(model)
     wanted = logits_on(float_simulation(plain, placement), judging)
+    if not wanted.isfinite().all():
+        message = (
+            "quantize: the float network answers with NaN or infinite numbers on a validation sample; "
+            "correct its weights or the pre-processing."
+        )
+        raise ConfigError(message)
     best = _calibrated(plain, placement, settings, calibration)
     base = distance(logits_on(assembled(best).simulation, judging), wanted)
     trials = [Trial(step=f"ranges by {settings.method}", distance=base, was_kept=True)]

@@ -40,6 +40,9 @@ class _Writer:
         self._places = places
         self._encodings = encodings
         self._written: set[str] = set()
+        self._taken = {value for node in graph.node for value in node.output}
+        self._taken |= {named.name for named in (*graph.input, *graph.output, *graph.initializer)}
+        self._names: dict[str, str] = {}
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, TensorProto] = {}
 
@@ -70,7 +73,7 @@ class _Writer:
         own = self._places.dedicated and len(self._places.readers[value]) > 1
         name = f"{value}_for_{reader}" if own else value
         is_output = value in self._places.outputs
-        end = value if is_output else f"{name}_dq"
+        end = value if is_output else self._new(f"{name}_dq")
         if end not in self._written:
             grid = self._encodings.activations[value]
             scale = np.array(grid.scale, dtype=np.float32)
@@ -81,8 +84,9 @@ class _Writer:
                 self._constant(f"zero_point_{'u' if shift else ''}{zero_point}", zero_point),
             ]
             source = before_rounding(value) if is_output else value
-            self._write(helper.make_node("QuantizeLinear", [source, *constants], [f"{name}_q"]))
-            self._write(helper.make_node("DequantizeLinear", [f"{name}_q", *constants], [end]))
+            levels = self._new(f"{name}_q")
+            self._write(helper.make_node("QuantizeLinear", [source, *constants], [levels]))
+            self._write(helper.make_node("DequantizeLinear", [levels, *constants], [end]))
         return end
 
     def _bias(self, node: str, weight: Weight, scales: torch.Tensor) -> str:
@@ -96,25 +100,37 @@ class _Writer:
 
         Zero points are 0.
         """
-        if f"{name}_dq" not in self._written:
+        end = self._new(f"{name}_dq")
+        if end not in self._written:
             scales = scales.reshape(() if axis is None else -1)
             inputs = [self._constant(f"{name}_q", levels), self._constant(f"{name}_scale", scales)]
             if levels.dtype == np.int8:
                 zeros = np.zeros(scales.shape, dtype=np.int8)
                 inputs.append(self._constant(f"zero_points_{zeros.size}" if zeros.ndim else "zero_point_0", zeros))
-            node = helper.make_node("DequantizeLinear", inputs, [f"{name}_dq"])
+            node = helper.make_node("DequantizeLinear", inputs, [end])
             if axis is not None:
                 node.attribute.append(helper.make_attribute("axis", axis))
             self._write(node)
-        return f"{name}_dq"
+        return end
 
     def _write(self, node: NodeProto) -> None:
         """Write a Q or DQ node; it has no name, that of its output does."""
         self._written.add(node.output[0])
         self.nodes.append(node)
 
+    def _new(self, wished: str) -> str:
+        """Return the name of something that the float graph has not: *wished*, longer where the graph has that name."""
+        if wished not in self._names:
+            name = wished
+            while name in self._taken:
+                name += "_"
+            self._taken.add(name)
+            self._names[wished] = name
+        return self._names[wished]
+
     def _constant(self, name: str, array: NDArray[Any]) -> str:
         """Write a constant, unless it is there already, and return its name."""
+        name = self._new(name)
         if name not in self.constants:
             contiguous = np.ascontiguousarray(array).reshape(array.shape)
             self.constants[name] = numpy_helper.from_array(contiguous, name)

@@ -1,6 +1,6 @@
 """An ONNX graph as a torch module that computes what the quantized graph will compute, and can be trained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -38,7 +38,8 @@ class SimulatedGraph(nn.Module):
         self._nodes = [(node, _attributes(node)) for node in model.graph.node]
         self._inputs = [value.name for value in model.graph.input]
         self._outputs = [value.name for value in model.graph.output]
-        self.points = nn.ModuleDict({_point(node): nn.Identity() for node in model.graph.node})
+        self._point_of = _points(node for node, _ in self._nodes)
+        self.points = nn.ModuleDict({name: nn.Identity() for name in self._point_of.values()})
         self.grids = nn.ModuleDict()
         self.scales = nn.ModuleDict()
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
@@ -108,7 +109,7 @@ class SimulatedGraph(nn.Module):
         values = dict(zip(self._inputs, inputs, strict=True))
         rounded: dict[str, Tensor] = {}
         for node, attributes in self._nodes:
-            point = self.points[_point(node)]
+            point = self.points[self._point_of[node.output[0]]]
             if node.output[0] in self._rectifiers and not point._forward_hooks:  # noqa: SLF001 - torch has no other way to ask
                 continue
             operands = [self._read(node, name, values, rounded) for name in node.input]
@@ -261,10 +262,15 @@ def _trained(places: Places) -> set[str]:
     return {name for weight in places.weights.values() for name in (weight.name, weight.bias) if name}
 
 
-def _point(node: NodeProto) -> str:
-    """Return the name under which *node*'s output can be tapped: its own, unless torch's modules cannot have it."""
-    name = str(node.output[0]).replace(".", "_")
-    return f"{name}_" if hasattr(nn.ModuleDict(), name) else name
+def _points(nodes: Iterable[NodeProto]) -> dict[str, str]:
+    """Return for each node's output the name under which it can be tapped: its own, unless a module cannot have it."""
+    points: dict[str, str] = {}
+    for node in nodes:
+        name = str(node.output[0]).replace(".", "_")
+        while hasattr(nn.ModuleDict(), name) or name in points.values():
+            name += "_"
+        points[node.output[0]] = name
+    return points
 
 
 def _attributes(node: NodeProto) -> dict[str, Any]:

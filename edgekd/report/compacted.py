@@ -15,6 +15,7 @@ from edgekd.core.disk import write_atomically
 from edgekd.core.errors import ConfigError
 from edgekd.core.progress import Progress
 from edgekd.core.units import count, percent, size
+from edgekd.export.own_weights import with_own_weights
 from edgekd.networks.saturation import saturating_kernels
 from edgekd.networks.session import Arithmetic
 from edgekd.quantize.coverage import Coverage, integer_coverage
@@ -22,7 +23,7 @@ from edgekd.quantize.dynamic import dynamic
 from edgekd.quantize.recipe import Form
 from edgekd.quantize.weight_only import weight_only
 from edgekd.report.bundle import replacing
-from edgekd.report.quantized import check_out, shipped
+from edgekd.report.quantized import check_answers_of, check_out, shipped
 from edgekd.report.quantized_content import MODEL, versions
 from edgekd.report.scoring import Score, classes_of, score_of, score_table, scored_by
 from edgekd.stages.intake import canonical_float
@@ -49,7 +50,7 @@ WAYS: Final[Mapping[Form, Way]] = MappingProxyType(
             ),
         ),
         "weights": Way(
-            convert=weight_only,
+            convert=lambda graph: weight_only(with_own_weights(graph)),
             arithmetic="reference",
             promise=(
                 "Weights are int8 in the file and float32 in the arithmetic: the file shrinks, and no inference gets "
@@ -91,6 +92,7 @@ def compact_file(path: Path, task: Task, target: Target, form: Form, *, out: Pat
     check_runtime(target, form)
     shapes = dict(zip((entry.name for entry in task.inputs), task.shapes, strict=True))
     graph = canonical_float(path, shapes)
+    check_answers_of(graph, task, path)
     way = WAYS[form]
     progress.say(f"quantize: the form {form}")
     made = shipped(way.convert(graph), target)

@@ -1,5 +1,6 @@
 """Post-training quantization of one ONNX file: read, round, choose, judge, write."""
 
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -72,7 +73,7 @@ def quantize_file(
         settings=settings,
         progress=progress,
     )
-    _check_classes(job)
+    check_answers_of(job.graph, task, path)
     ready = _prepared(job)
     progress.say("quantize: how much each layer costs alone")
     layers = tuple(sensitivities(ready, read(task, task.validation, count=JUDGING)))
@@ -81,13 +82,15 @@ def quantize_file(
 
 
 def check_out(out: Path) -> None:
-    """Raise ConfigError where *out* is taken: nothing is ever replaced."""
+    """Raise ConfigError where *out* is taken, since nothing is ever replaced, or cannot be written."""
     with disk_errors(out):
         is_taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
         out.absolute().parent.mkdir(parents=True, exist_ok=True)
     if is_taken:
         message = f"{out}: exists already; give another --out, or remove it."
         raise ConfigError(message)
+    with disk_errors(out), tempfile.NamedTemporaryFile(dir=out.absolute().parent, prefix=".edgekd-"):
+        pass
 
 
 def check_samples(task: Task, settings: PostTraining) -> None:
@@ -111,11 +114,16 @@ def check_samples(task: Task, settings: PostTraining) -> None:
             raise ConfigError(message)
 
 
-def _check_classes(job: _Job) -> None:
-    """Raise ConfigError unless the network answers with a logit for each class of the data."""
-    sample = job.task.read(job.task.test, slice(0, 1))
-    logits = answers(open_session(job.graph, arithmetic="reference"), [sample])
-    check_answers((tuple(logits.shape[1:]),), job.task, where=str(job.path))
+def check_answers_of(graph: ModelProto, task: Task, path: Path) -> None:
+    """Raise ConfigError unless the network *graph*, read from *path*, answers with a logit for each class of *task*."""
+    session = open_session(graph, arithmetic="reference")
+    try:
+        logits = answers(session, [task.read(task.test, slice(0, 1))])
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated types; each means that it cannot
+        said = str(error).strip().partition("\n")[0].rstrip(".")
+        message = f"{path}: cannot be run on a sample of '{task.name}' ({said}); export it again."
+        raise ConfigError(message) from error
+    check_answers((tuple(logits.shape[1:]),), task, where=str(path))
 
 
 def _prepared(job: _Job) -> Prepared:

@@ -59,3 +59,4 @@ def test_accuracies_say_percent_and_differences_say_points() -> None:
     assert units.percent(0.975) == "97.50 %"
     assert units.points(-0.3) == "-0.30 points"
     assert units.points(0.7) == "+0.70 points"
+    assert units.points(-0.0) == units.points(-0.001) == "+0.00 points"

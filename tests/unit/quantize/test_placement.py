@@ -3,9 +3,10 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, parser
 
 from edgekd.quantize.placement import PLACEMENTS, Weight, place
+from edgekd.targets import PlacementName
 
 
 def test_onnx_runtime_gets_every_edge_that_no_kernel_swallows(residual: ModelProto) -> None:
@@ -118,3 +119,14 @@ def one_node(op_type: str, inputs: list[str], *, constants: tuple[str, ...]) -> 
         [square("y", TensorProto.FLOAT, [2, 2])],
         [numpy_helper.from_array(np.eye(2, dtype=np.float32), name) for name in constants],
     )
+
+
+@pytest.mark.parametrize("shape", ["2", "3, 2, 2"])
+@pytest.mark.parametrize("placement", sorted(PLACEMENTS))
+def test_a_product_with_no_plain_matrix_stays_real(placement: PlacementName, shape: str) -> None:
+    """A vector has no output channels, and a stack of matrices has those of each: neither has one axis of scales."""
+    model = parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 18]> g (float[n, 3, 4, 2] x) => (float y) '
+        f"<float[{shape}] w = {{{', '.join(['1'] * (2 if shape == '2' else 12))}}}> {{ [product] y = MatMul(x, w) }}"
+    )
+    assert not place(model.graph, PLACEMENTS[placement]).weights

@@ -6,8 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from onnx import parser
 from quantized import exported, some_digits
 
+from edgekd.core.errors import ConfigError
 from edgekd.networks.session import answers, open_session
 from edgekd.quantize.answering import distance
 from edgekd.quantize.equalize import equalized, pairs_of
@@ -54,6 +56,18 @@ def test_every_way_to_find_ranges_keeps_most_answers(method: str) -> None:
     """Three of four digits keep their class, though all layers but the last are random."""
     (trial, *_) = ready(method=method, equalize="no", bias_correction="no").trials
     assert trial.distance.agreement >= 0.75
+
+
+def test_a_network_that_answers_with_infinities_is_refused() -> None:
+    """All weights are finite; their products leave float32 in the last layer, whose output no range is sought for."""
+    model = parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 18]> g (float[n, 1] x) => (float[n, 2] y) '
+        "<float[2, 1] a = {1e20, 2}, float[2, 2] b = {1e20, 2, 3, 4}> "
+        "{ [first] h = Gemm <transB = 1> (x, a) [second] y = Gemm <transB = 1> (h, b) }"
+    )
+    samples = held(torch.ones(64, 1))
+    with pytest.raises(ConfigError, match="answers with NaN or infinite numbers"):
+        prepared(model, PLACEMENTS["onnxruntime-arm64"], PostTraining(), calibration=samples, judging=samples)
 
 
 def test_only_what_brings_the_answers_nearer_is_kept() -> None:

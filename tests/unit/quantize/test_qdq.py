@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper, parser
 from quantized import Quantized
 
 from edgekd.networks.session import answers, open_session
@@ -189,3 +189,32 @@ def test_integer_kernels_answer_as_the_reference_does(for_onnxruntime: Quantized
     expected = answers(open_session(for_onnxruntime.qdq, arithmetic="reference"), [(digits,)])
     found = answers(open_session(for_onnxruntime.qdq, arithmetic="arm64-kernels"), [(digits,)])
     assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.98
+
+
+def test_a_name_that_the_network_has_already_is_not_given_away_again() -> None:
+    """Values and parameters called as a scale, a level or a zero point would be: the file answers as one without."""
+    names = ("pixels_scale", "pixels_q", "pixels_dq", "zero_point_0", "conv.weight_scale", "conv.weight_q")
+    for name in names:
+        plain, awkward = (with_output(output) for output in ("answer", name))
+        expected, found = (open_session(model).run(None, {"pixels": IMAGE})[0] for model in (plain, awkward))
+        onnx.checker.check_model(awkward, full_check=True)
+        np.testing.assert_array_equal(found, expected)
+
+
+IMAGE = np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 1, 4, 4)
+
+
+def with_output(name: str) -> ModelProto:
+    """Return a quantized network of one convolution and a square root of its size, whose output has a *name*."""
+    model = parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 18]> g (float[n, 1, 4, 4] pixels) => (float[n, 2, 4, 4] answer) '
+        "<float[2, 1, 1, 1] weight = {1, -2}> { c = Conv(pixels, weight) a = Abs(c) answer = Sqrt(a) }"
+    )
+    for number, node in enumerate(model.graph.node):
+        node.name = f"node{number}"
+        node.input[:] = ["conv.weight" if value == "weight" else value for value in node.input]
+        node.output[:] = [name if value == "answer" else value for value in node.output]
+    model.graph.initializer[0].name, model.graph.output[0].name = "conv.weight", name
+    places = place(model.graph, PLACEMENTS["onnxruntime-arm64"])
+    grids = {value: Grid(scale=0.25, zero_point=0) for value in places.readers}
+    return write_qdq(model, places, Encodings(activations=grids, weights=full_scales(SimulatedGraph(model, places))))

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import ModelProto
+from onnx import ModelProto, parser
 from quantized import Quantized
 
 from edgekd.networks.session import answers, open_session
@@ -79,3 +79,20 @@ def test_trained_weights_arrive_in_the_model_and_the_original_stays(residual: Mo
     assert (trained["a1.weight"] == np.float32(0.25)).all()
     assert not (trained["a2.weight"] == np.float32(0.25)).any()
     assert residual.SerializeToString() == before
+
+
+def test_each_output_can_be_tapped_alone_though_modules_know_no_dots() -> None:
+    """``y.1`` and ``y_1`` are two, and so is ``y_1_``: what is taken at one is not what another gives."""
+    model = parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 18]> g (float[n, 2] x) => (float[n, 2] a, float[n, 2] b, float[n, 2] c) '
+        "{ a = Neg(x) b = Abs(x) c = Relu(x) }"
+    )
+    for node, output, name in zip(model.graph.node, model.graph.output, ("y.1", "y_1", "y_1_"), strict=True):
+        node.output[0] = output.name = node.name = name
+    simulation = SimulatedGraph(model, place(model.graph, PLACEMENTS["onnxruntime-arm64"]))
+    seen: list[list[float]] = []
+    for point in simulation.points.values():
+        point.register_forward_hook(lambda _module, _inputs, output: seen.append(output.flatten().tolist()))
+    simulation(torch.tensor([[-1.0, 2.0]]))
+    assert seen == [[1.0, -2.0], [1.0, 2.0], [0.0, 2.0]]
+    assert len(simulation.points) == len(seen)
