@@ -8,6 +8,10 @@ more or less on other devices (the median) corrects the estimate. That is a publ
 not. *Left-out device*: estimated from other devices with the same core, or another core of its family, scaled by clock;
 the network is left out everywhere too, while the device's other points still take part in the prices common to all.
 
+*Correction chosen blindly*: what networks alike were off corrects an estimate (``edgekd.predict.likeness``); how alike
+and how much was chosen with an eye on these networks. Here both are chosen for every network anew, no correction among
+the choices, by what they do for all others in fits that have seen neither the network nor the one that is judged.
+
 Beside it, the plain fit: non-negative least squares of relative errors for each group alone, on MACs by kind, numbers
 and layers. Groups are (device, cores, threads, precision, table); judged are those with 12 and more networks, every
 point of them; points that are noisy by their own spread do not train. Coverage is that of 90 % intervals whose width
@@ -29,6 +33,7 @@ from edgekd.predict.leaving_out import (
     Array,
     LeftOut,
     Table,
+    expected_errors,
     half_width,
     known_elsewhere,
     scales,
@@ -47,6 +52,10 @@ BOARDS: Final = ("Raspberry Pi 3", "Raspberry Pi 4", "Raspberry Pi 5", "Jetson")
 
 LEAST_SHARED: Final = 8
 SAME: Final = ("core", "clock_ghz", "threads", "precision", "cores")
+RADII: Final = (0.7, 1.2, 2.0, 3.0)
+DOUBTS: Final = (0.1, 0.3, 1.0, 1e9)
+"""The last is no correction."""
+
 Mask = NDArray[np.bool_]
 PLAIN: Final = (
     ("pointwise_products",),
@@ -72,6 +81,7 @@ def main() -> None:
     judged = _judged(points, LEAST_NETWORKS)
     boards = judged & np.array([any(board in one.device for board in BOARDS) for one in points.groups])[:, None]
     results = _results(points, whole, left_out, judged)
+    results["correction chosen blindly"] = _chosen_blindly(points, left_out, judged)
     results["two tables of one core"] = _repeats(points)
     results["boards"] = {
         "left out everywhere": _score(left_out.log_ms - points.log_ms, boards),
@@ -91,12 +101,13 @@ def _results(points: Table, whole: Fit, left_out: LeftOut, judged: Mask) -> dict
     """Return the scores of one fit."""
     error = left_out.log_ms - points.log_ms
     devices = without_devices(points, left_out)
-    seen = log_sums(whole.groups, points.amounts)
+    seen = log_sums(whole.groups, points.amounts) - expected_errors(points, whole, points.training)
     return {
         "groups": int(judged.any(axis=1).sum()),
         "networks": len(points.networks),
         "seen by the fit": _score(seen - points.log_ms, judged),
         "left out everywhere": _score(error, judged),
+        "left out everywhere, by prices alone": _score(error + left_out.corrections, judged),
         "left out everywhere, noisy points not judged": _score(error, judged & ~points.is_noisy),
         "known elsewhere": _score(known_elsewhere(points, left_out) - points.log_ms, judged),
         "plain least squares": _score(_plain(points) - points.log_ms, judged),
@@ -158,6 +169,40 @@ def _coverage(error: Array, size: Array, judged: Mask) -> dict[str, float]:
         "covered": float(np.mean(inside)),
         "median_half_width_log": float(np.median(widths)),
     }
+
+
+def _chosen_blindly(points: Table, left_out: LeftOut, judged: Mask) -> dict[str, Any]:
+    """Return the scores of corrections that are chosen for each network by fits that have not seen it.
+
+    They are chosen by how many points of the other networks are within 20 %, or by their median error.
+    """
+    columns, choices = range(len(points.networks)), tuple(itertools.product(RADII, DOUBTS))
+    blind = np.full((len(choices), len(columns), *points.log_ms.shape), np.nan)
+    for pair in itertools.combinations(columns, 2):
+        for choice, error in enumerate(_errors(points, pair, choices)):
+            for column, other in itertools.permutations(pair):
+                blind[choice, column, :, other] = error[:, other]
+    found, names = {}, [f"radius {radius:g}, doubt {doubt:g}" for radius, doubt in choices]
+    for figure, sign in (("within_20_percent", -1), ("median_error", 1)):
+        best = [int(np.argmin([sign * _score(error[column], judged)[figure] for error in blind])) for column in columns]
+        chosen = np.full(points.log_ms.shape, np.nan)
+        for column, choice in enumerate(best):
+            chosen[:, column] = _errors(points, (column,), choices, left_out.fits[column])[choice][:, column]
+        found[f"by {figure}"] = _score(chosen, judged) | {
+            "choices": {names[choice]: best.count(choice) for choice in sorted(set(best))}
+        }
+    return found
+
+
+def _errors(
+    points: Table, unseen: tuple[int, ...], choices: tuple[tuple[float, float], ...], fit: Fit | None = None
+) -> list[Array]:
+    """Return the log errors by each choice of a correction, of the *fit* that has not seen these networks."""
+    seen = points.training.copy()
+    seen[:, list(unseen)] = np.nan
+    solved = Problem(points.amounts, seen).solve() if fit is None else fit
+    alone = log_sums(solved.groups, points.amounts) - points.log_ms
+    return [alone - expected_errors(points, solved, seen, radius=radius, doubt=doubt) for radius, doubt in choices]
 
 
 def _repeats(points: Table) -> dict[str, float]:

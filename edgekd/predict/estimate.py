@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.core.errors import ConfigError
-from edgekd.predict.fitted import fitted, part_of, priced, published_amounts
+from edgekd.predict.fitted import fitted, part_of, priced, published_amounts, published_errors, published_makeups
 from edgekd.predict.ground import SAME_CLOCK, Found, Nearness, Processor, find
 from edgekd.predict.kinds import covered_kind
 from edgekd.predict.layers import Layer, Precision
+from edgekd.predict.likeness import corrections, distances, makeup
 from edgekd.predict.published import Group
 from edgekd.predict.strangeness import interval_scale
 from edgekd.predict.terms import amounts_of
@@ -80,7 +81,7 @@ def estimate(
     """
     found = _ground(target, precision, threads, cluster)
     amounts = amounts_of(layers, precision)
-    costs = np.exp(found.prices) * amounts
+    costs = np.exp(found.prices - _expected_error(layers, precision, threads)) * amounts
     total = float(costs.sum())
     if total <= 0:
         message = f"{network}: it has no layers that take time; nothing is estimated."
@@ -166,6 +167,12 @@ def _width(found: Found, amounts: NDArray[np.float64], precision: Precision) -> 
     """Return the half width of the interval of the log latency of a network of *amounts*."""
     scale = interval_scale(found.prices, amounts, published_amounts(precision))
     return part_of(precision).widths[found.nearness] * scale
+
+
+def _expected_error(layers: Sequence[Layer], precision: Precision, threads: int) -> float:
+    """Return what the log latency of a network is expected to be off by prices alone, by published networks like it."""
+    distance = distances(makeup(layers)[None], published_makeups(precision))
+    return float(corrections(distance, published_errors(precision, threads))[0])
 
 
 def _rare(layers: Sequence[Layer], part: NDArray[np.float64]) -> dict[str, float]:

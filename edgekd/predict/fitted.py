@@ -8,8 +8,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.predict.fit import log_sums
 from edgekd.predict.ground import Nearness, Priced
 from edgekd.predict.layers import Precision
+from edgekd.predict.likeness import circumstances, makeup, typical_errors
 from edgekd.predict.published import FOLDER, groups, networks
 from edgekd.predict.terms import TERMS, amounts_of
 
@@ -69,7 +71,32 @@ def priced(precision: Precision) -> tuple[Priced, ...]:
 
 @cache
 def published_amounts(precision: Precision) -> NDArray[np.float64]:
-    """Return the amounts (networks, terms) of the networks that the precision's points are of."""
+    """Return the amounts (networks, terms) of the networks that the precision's points are of, by name."""
+    return np.array([amounts_of(networks()[name], precision).sum(axis=0) for name in _names(precision)])
+
+
+@cache
+def published_makeups(precision: Precision) -> NDArray[np.float64]:
+    """Return the makeups (networks, features) of the same networks."""
+    return np.array([makeup(networks()[name]) for name in _names(precision)])
+
+
+@cache
+def published_errors(precision: Precision, threads: int) -> NDArray[np.float64]:
+    """Return what the fit's log estimates (networks,) of the same networks are off in circumstances like these."""
+    asked, names = circumstances(precision, threads), _names(precision)
+    alike = [one for one in priced(precision) if circumstances(one.group.precision, one.group.threads) == asked]
+    log_ms = np.full((len(alike), len(names)), np.nan)
+    for row, one in enumerate(alike):
+        for point in one.group.points:
+            if not point.is_noisy:
+                log_ms[row, names.index(point.network)] = np.log(point.published_ms)
+    prices = np.array([one.prices for one in alike]).reshape(-1, len(TERMS))
+    return typical_errors(log_sums(prices, published_amounts(precision)) - log_ms)
+
+
+@cache
+def _names(precision: Precision) -> tuple[str, ...]:
+    """Return the names of the networks that the precision's points are of."""
     known = groups()
-    names = {point.network for number in part_of(precision).prices for point in known[number].points}
-    return np.array([amounts_of(networks()[name], precision).sum(axis=0) for name in sorted(names)])
+    return tuple(sorted({point.network for number in part_of(precision).prices for point in known[number].points}))

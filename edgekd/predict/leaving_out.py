@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from edgekd.predict.fit import Fit, Problem, log_sums
 from edgekd.predict.ground import NEARNESS, Nearness, Priced, Processor, find
 from edgekd.predict.layers import Layer
+from edgekd.predict.likeness import DOUBT, RADIUS, circumstances, corrections, distances, makeup, typical_errors
 from edgekd.predict.published import Group, family
 from edgekd.predict.strangeness import interval_scale
 from edgekd.predict.terms import amounts_of
@@ -17,13 +18,17 @@ Array = NDArray[np.float64]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Points as matrices: *log_ms* and *is_noisy* (groups, networks), NaN where none is; *amounts*, with terms last."""
+    """Points as matrices: *log_ms* and *is_noisy* (groups, networks), NaN where none is; *amounts*, with terms last.
+
+    *distances* (networks, networks) are how far apart their makeups are.
+    """
 
     groups: tuple[Group, ...]
     networks: tuple[str, ...]
     amounts: Array
     log_ms: Array
     is_noisy: NDArray[np.bool_]
+    distances: Array
 
     @property
     def training(self) -> Array:
@@ -32,9 +37,13 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What was estimated for points that no fit had seen, and the fits: one for each network that was left out."""
+    """What was estimated for points that no fit had seen, and the fits: one for each network that was left out.
+
+    *corrections* (groups, networks) is what was taken off log estimates, by networks alike that the fit had seen.
+    """
 
     log_ms: Array
+    corrections: Array
     fits: tuple[Fit, ...]
 
 
@@ -49,6 +58,7 @@ def table(groups: Sequence[Group], networks: dict[str, tuple[Layer, ...]]) -> Ta
         for point in group.points:
             log_ms[row, column[family(point.network)]] = np.log(point.published_ms)
             is_noisy[row, column[family(point.network)]] = point.is_noisy
+    makeups = np.array([makeup(layers[name]) for name in names])
     amounts = {
         precision: np.array([amounts_of(layers[name], precision).sum(axis=0) for name in names])
         for precision in {group.precision for group in groups}
@@ -59,6 +69,7 @@ def table(groups: Sequence[Group], networks: dict[str, tuple[Layer, ...]]) -> Ta
         amounts=np.array([amounts[group.precision] for group in groups]),
         log_ms=log_ms,
         is_noisy=is_noisy,
+        distances=distances(makeups, makeups),
     )
 
 
@@ -68,14 +79,29 @@ def without_networks(points: Table, commons: Mapping[str, Array] | None = None) 
     Every fit starts from nothing: even the covariance of prices would know the network that is left out. *commons* are
     the common prices to start from by the network that they have not seen either, the rough ones where none are given.
     """
-    found, fits = np.full(points.log_ms.shape, np.nan), []
+    found, taken, fits = np.full(points.log_ms.shape, np.nan), np.zeros(points.log_ms.shape), []
     for column, name in enumerate(points.networks):
         seen = points.training.copy()
         seen[:, column] = np.nan
         fit = Problem(points.amounts, seen, None if commons is None else commons[name]).solve()
-        found[:, column] = log_sums(fit.groups, points.amounts)[:, column]
+        taken[:, column] = expected_errors(points, fit, seen)[:, column]
+        found[:, column] = log_sums(fit.groups, points.amounts)[:, column] - taken[:, column]
         fits.append(fit)
-    return LeftOut(log_ms=found, fits=tuple(fits))
+    return LeftOut(log_ms=found, corrections=taken, fits=tuple(fits))
+
+
+def expected_errors(points: Table, fit: Fit, seen: Array, *, radius: float = RADIUS, doubt: float = DOUBT) -> Array:
+    """Return what each point's log estimate is expected to be off, by the points (groups, networks) the *fit* has seen.
+
+    What estimates of a network are off is the median over groups of the same precision and a single thread or several.
+    """
+    error = log_sums(fit.groups, points.amounts) - seen
+    found = np.zeros(error.shape)
+    kinds = [circumstances(group.precision, group.threads) for group in points.groups]
+    for one in set(kinds):
+        rows = [row for row, other in enumerate(kinds) if other == one]
+        found[rows] = corrections(points.distances, typical_errors(error[rows]), radius=radius, doubt=doubt)
+    return found
 
 
 def known_elsewhere(points: Table, left_out: LeftOut) -> Array:
@@ -88,7 +114,7 @@ def known_elsewhere(points: Table, left_out: LeftOut) -> Array:
     found = np.full(error.shape, np.nan)
     for row, group in enumerate(points.groups):
         others = [number for number, one in enumerate(points.groups) if _is_other(one, group)]
-        found[row] = left_out.log_ms[row] - _median(error[others])
+        found[row] = left_out.log_ms[row] - np.nan_to_num(typical_errors(error[others]))
     return found
 
 
@@ -117,7 +143,8 @@ def without_devices(points: Table, left_out: LeftOut) -> dict[Nearness, Array]:
                 kept = [one for one in others if not is_other_core or one.group.core.lower() != group.core.lower()]
                 found = find(asked, kept)
                 if found is not None and found.nearness == nearness:
-                    estimates[row, column] = np.log(np.exp(found.prices) @ points.amounts[row, column])
+                    total = np.exp(found.prices) @ points.amounts[row, column]
+                    estimates[row, column] = np.log(total) - left_out.corrections[row, column]
     return nearer
 
 
@@ -140,13 +167,5 @@ def scales(points: Table, left_out: LeftOut) -> Array:
 
 def _is_other(one: Group, group: Group) -> bool:
     """Tell whether *one* is of another device in circumstances like those of *group*."""
-    is_alike = one.precision == group.precision and (one.threads > 1) == (group.threads > 1)
+    is_alike = circumstances(one.precision, one.threads) == circumstances(group.precision, group.threads)
     return is_alike and one.device != group.device
-
-
-def _median(errors: Array) -> Array:
-    """Return the median over groups, zero where no other device has the network."""
-    known = ~np.isnan(errors).all(axis=0)
-    found = np.zeros(errors.shape[1])
-    found[known] = np.nanmedian(errors[:, known], axis=0)
-    return found

@@ -4,14 +4,18 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
+import numpy as np
 import pytest
 
 from edgekd.bench.measurement import Machine, Measurement, Run
 from edgekd.core.errors import ConfigError
 from edgekd.predict.estimate import Estimate, Ground, LayerEstimate, estimate
+from edgekd.predict.fitted import priced, published_errors, published_makeups
 from edgekd.predict.layers import Layer, Precision
+from edgekd.predict.likeness import corrections, distances, makeup
 from edgekd.predict.precision import asked_precision, precision_of
 from edgekd.predict.published import networks
+from edgekd.predict.terms import amounts_of
 from edgekd.targets import Target, load_target
 
 MOBILENET: Final = networks()["mobilenet"]
@@ -58,6 +62,19 @@ def test_an_estimate_is_the_sum_of_its_layers_within_its_interval() -> None:
     assert len(found.estimated_layers) == len(MOBILENET)
     assert found.least_ms < found.least_as_published_ms < found.estimated_ms
     assert found.estimated_ms < found.most_as_published_ms < found.most_ms
+
+
+@pytest.mark.parametrize("network", ["mnasnet", "vgg16"])
+def test_an_estimate_is_of_prices_corrected_by_networks_alike(network: str) -> None:
+    """The board's own prices, and what the fit is off for the networks that this one is like, itself among them."""
+    board = changed(load_target("raspberry-pi-4"), {"clock_ghz": 1.8})
+    prices = [one.prices for one in priced("fp32") if "Raspberry Pi 4" in one.group.device and one.group.threads == 4]
+    layers = networks()[network]
+    alone = np.log(np.exp(np.mean(prices, axis=0)) @ amounts_of(layers, "fp32").sum(axis=0))
+    distance = distances(makeup(layers)[None], published_makeups("fp32"))
+    off = corrections(distance, published_errors("fp32", 4))[0]
+    assert off != 0
+    assert np.log(estimated(layers, board, threads=4).estimated_ms) == pytest.approx(alone - off)
 
 
 def test_a_faster_clock_is_estimated_faster() -> None:

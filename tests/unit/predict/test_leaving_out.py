@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgekd.predict.fit import log_sums
 from edgekd.predict.leaving_out import (
     LeftOut,
     Table,
@@ -13,6 +14,7 @@ from edgekd.predict.leaving_out import (
     without_devices,
     without_networks,
 )
+from edgekd.predict.likeness import corrections
 from edgekd.predict.published import groups, networks
 from edgekd.predict.strangeness import interval_scale
 from edgekd.predict.terms import TERMS
@@ -39,6 +41,19 @@ def test_a_network_that_is_left_out_has_no_say_in_its_estimate(points: Table) ->
     before, after = (without_networks(one).log_ms for one in (points, changed))
     assert np.array_equal(before[:, 0], after[:, 0])
     assert not np.array_equal(before[:, 1], after[:, 1])
+
+
+def test_what_networks_alike_are_off_corrects_a_left_out_one(points: Table, left_out: LeftOut) -> None:
+    """By the errors of the fit that has not seen it, on the points that it has seen."""
+    column = points.networks.index("mnasnet")
+    fit, seen = left_out.fits[column], points.training.copy()
+    seen[:, column] = np.nan
+    alone = log_sums(fit.groups, points.amounts)
+    errors = np.array([np.nanmedian(one) if np.isfinite(one).any() else np.nan for one in (alone - seen).T])
+    expected = corrections(points.distances[column][None], errors)[0]
+    assert expected != 0
+    assert left_out.corrections[:, column] == pytest.approx(expected)
+    assert left_out.log_ms[:, column] == pytest.approx(alone[:, column] - expected)
 
 
 def test_a_device_that_is_left_out_has_no_price_in_its_estimate(points: Table, left_out: LeftOut) -> None:
