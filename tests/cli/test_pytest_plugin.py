@@ -67,6 +67,10 @@ def test_a_budget_is_held_to(app: Path) -> None:
         (', on="desk"', "on='desk' given; expected local or emulator:CORE"),
         (', on="emulator", budget="2ms"', "instructions have no budget in time"),
         (', baseline="digest"', "baseline='digest' given; expected network or samples"),
+        (", max_regression=0.03", "max_regression=0.03 given; expected text, such as '3%'"),
+        (", budget=20", "budget=20 given; expected text"),
+        (', threads="2"', "threads='2' given; expected a whole number from 1 to 256"),
+        (", threads=0", "threads=0 given; expected a whole number"),
     ],
 )
 def test_a_wrong_setting_fails_in_a_sentence(app: Path, more: str, sentence: str) -> None:
@@ -75,6 +79,16 @@ def test_a_wrong_setting_fails_in_a_sentence(app: Path, more: str, sentence: str
     assert code == 1
     assert sentence in said
     assert "Traceback" not in said
+    assert "another exception" not in said
+    assert "Error: " not in said
+
+
+def test_a_marker_without_names_fails_in_a_sentence(app: Path) -> None:
+    """What it means would be a guess, and leaving it out would hold the test to another limit."""
+    suite = SUITE.replace('max_regression="20%"', '"20%"')
+    code, said = run(app, suite=suite)
+    assert code == 1
+    assert "'20%' given without a name" in said
 
 
 def test_without_a_baseline_the_test_fails_and_says_how_to_make_one(tmp_path: Path) -> None:
