@@ -131,21 +131,31 @@ def _require_type(name: str, value: object) -> None:
 
 
 def _baseline(folder: Path, model: Path, wanted: Wanted) -> Path:
-    """Return where the baseline of *model*, as the test names it, is kept: by its path, so that names may repeat."""
-    inside = Path(model.name) if model.is_absolute() or ".." in model.parts else model
+    """Return where the baseline of *model*, as the test names it, is kept: by its path, so that names may repeat.
+
+    What lies above the test's folder is below ``up``; of an absolute path elsewhere, which may change, only the name is
+    used.
+    """
+    named = Path(os.path.normpath(model))
+    if named.is_absolute():
+        inside = named.relative_to(folder) if named.is_relative_to(folder) else Path(named.name)
+    else:
+        inside = Path(*("up" if part == ".." else part for part in named.parts))
     kept = folder / BASELINES / inside
     return kept.with_suffix(".json") if wanted.baseline == "samples" else kept
 
 
 def _renew(model: Path, baseline: Path, wanted: Wanted) -> None:
-    """Make *model* the baseline."""
+    """Make *model*, with the files that hold its tensors, the baseline. Raises ConfigError where it is no network."""
     from edgekd.bench.gate_files import save_samples  # noqa: PLC0415
+    from edgekd.bench.inputs import parts_of  # noqa: PLC0415
     from edgekd.core.disk import disk_errors, write_atomically  # noqa: PLC0415
 
     with disk_errors(baseline):
         baseline.parent.mkdir(parents=True, exist_ok=True)
         if wanted.baseline == "network":
-            write_atomically(baseline, model.read_bytes())
+            for name, part in reversed(parts_of(model).items()):  # the network last: it needs the others
+                write_atomically(baseline if part == model else baseline.with_name(name), part.read_bytes())
             return
         with alone():
             save_samples(model, baseline, _settings(wanted))
