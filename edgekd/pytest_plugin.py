@@ -111,8 +111,10 @@ def _wanted(settings: dict[str, Any], unnamed: Sequence[object]) -> Wanted:
     if wanted.baseline not in KEPT:
         message = f"{MARKER}: baseline={wanted.baseline!r} given; expected {' or '.join(KEPT)}."
         raise ConfigError(message)
-    if is_counted and (wanted.budget is not None or wanted.baseline == "samples"):
-        message = f"{MARKER}: instructions have no budget in time and no samples; leave out budget and baseline."
+    timing = {"budget": None, "baseline": "network", "floor": "0ms", "threads": 1}
+    others = [name for name, default in timing.items() if getattr(wanted, name) != default]
+    if is_counted and others:
+        message = f"{MARKER}: instructions have no budget in time, no samples, one thread; leave out {others[0]}."
         raise ConfigError(message)
     return wanted
 

@@ -28,6 +28,9 @@ def judge_files(
     stored = read_samples(baseline)
     settings = msgspec.structs.replace(settings, threads=threads or stored.threads)
     if candidate.suffix == SUFFIX:
+        if settings.threads != stored.threads:
+            message = f"{baseline}: taken with {stored.threads} thread(s), asked were {threads}; leave out --threads."
+            raise ConfigError(message)
         return judge_samples(stored, read_samples(candidate), settings, names=(str(baseline), str(candidate)))
     return gate_against_samples(stored, str(baseline), candidate, settings)
 

@@ -68,6 +68,10 @@ def test_a_budget_is_held_to(app: Path) -> None:
         (', max_regresion="2%"', "no setting 'max_regresion'; known are max_regression, floor"),
         (', on="desk"', "on='desk' given; expected local or emulator:CORE"),
         (', on="emulator", budget="2ms"', "instructions have no budget in time"),
+        (
+            ', on="emulator", floor="2ms"',
+            "no samples, one thread; leave out floor",
+        ),
         (', baseline="digest"', "baseline='digest' given; expected network or samples"),
         (", max_regression=0.03", "max_regression=0.03 given; expected text, such as '3%'"),
         (", budget=20", "budget=20 given; expected text"),
