@@ -102,7 +102,12 @@ def golden_samples(form: Form, golden: Path, *, batch: int = 1) -> tuple[tuple[A
             raise ConfigError(message)
         inputs = [arrays[name] for name in form.inputs]
         outputs = tuple(arrays[name] for name in form.outputs)
-    rows = np.arange(len(inputs[0]))
+    counts = sorted({len(array) if array.ndim else 0 for array in (*inputs, *outputs)})
+    if len(counts) != 1 or counts == [0]:
+        said = " and ".join(map(str, counts))
+        message = f"{golden}: its arrays have {said} rows; expected one for each sample, the same number in all."
+        raise ConfigError(message)
+    rows = np.arange(counts[0])
     chosen = (rows[:, None] + np.arange(batch)) % len(rows)
     samples = tuple(tuple(array[picked] for array in inputs) for picked in chosen)
     return samples, tuple(array[chosen.reshape(-1)] for array in outputs)

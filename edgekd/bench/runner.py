@@ -199,12 +199,17 @@ def golden_samples(session, request):
         return []
     arrays = dict(np.load(request["golden"], allow_pickle=False))
     names = [given.name for given in session.get_inputs()]
-    missing = [name for name in names if name not in arrays]
+    expected = [given.name for given in session.get_outputs()]
+    missing = [name for name in names + expected if name not in arrays]
     if missing:
-        message = "the golden file has no input '{}'; is it of another network?".format(missing[0])
+        kind = "input" if missing[0] in names else "output"
+        message = "the golden file has no {} '{}'; is it of another network?".format(kind, missing[0])
         raise InputError(message)
-    expected = [given.name for given in session.get_outputs() if given.name in arrays]
-    rows = len(arrays[names[0]])
+    counts = sorted({len(arrays[name]) if arrays[name].ndim else 0 for name in names + expected})
+    if len(counts) != 1 or counts == [0]:
+        message = "the golden file's arrays have {} rows; expected one for each sample, the same number in all"
+        raise InputError(message.format(" and ".join(map(str, counts))))
+    rows = counts[0]
     samples = []
     for start in range(rows):
         chosen = [(start + step) % rows for step in range(request["batch"])]

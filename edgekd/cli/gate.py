@@ -70,9 +70,7 @@ def command(  # noqa: PLR0913 - one for each option
         others = [name for name, given in judging.items() if given]
         if candidate is not None or on != _LOCAL or others:
             left_out = ", ".join(["--candidate", *others])
-            message = (
-                f"--save: times --baseline alone, on this host; leave out {left_out} and --on."
-            )
+            message = f"--save: times --baseline alone, on this host; leave out {left_out} and --on."
             raise ConfigError(message)
         files.save_samples(baseline, save, msgspec.structs.replace(settings, threads=threads or 1))
         typer.echo(f"{save}: samples of {baseline}; judge a network with edgekd gate --baseline {save} --candidate ...")

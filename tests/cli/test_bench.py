@@ -237,6 +237,17 @@ def test_a_target_that_this_machine_is_not_is_said(network: Path, tmp_path: Path
         (("net.onnx", "--on", "emulator", "--sustained", "1"), 2, "--sustained: an emulator counts"),
         (("net.onnx", "--cores", "99"), 2, "the system gives"),
         (("net.onnx", "--cores", "fast"), 2, "--cores: 'fast' given"),
+        (("net.onnx", "--cores", "7-4"), 2, "--cores: '7-4' given; expected each core once"),
+        (("net.onnx", "--cores", "0,0"), 2, "--cores: '0,0' given; expected each core once"),
+        (("net.onnx", "--sustained", "inf"), 2, "--sustained: inf given; expected a finite number"),
+        (("net.onnx", "--target", "x86-64", "--cool-down", "nan"), 2, "--cool-down: nan given"),
+        (("net.onnx", "--cool-down", "1"), 2, "--cool-down: the rest is part of a target's protocol; give --target"),
+        (("net.onnx", "--on", "emulator", "--cores", "0"), 2, "--cores: an emulator counts"),
+        (("net\udcff.onnx",), 2, "this name is not UTF-8"),
+        (("net.onnx", "--golden", "text.onnx"), 2, "--golden: text.onnx is no .npz file"),
+        (("net.onnx", "--golden", "objects.npz"), 2, "--golden: objects.npz cannot be read (Object arrays"),
+        (("net.onnx", "--golden", "inputs.npz"), 2, "the golden file has no output"),
+        (("net.onnx", "--golden", "rows.npz"), 2, "the golden file's arrays have 1 and 2 rows"),
         (("net.onnx", "--golden", "none.npz"), 2, "--golden: 'none.npz' is no file"),
         (("net.onnx", "--compare", "none.json"), 12, "none.json: No such file or directory"),
         (("net.onnx", "--provider", "TensorrtExecutionProvider"), 8, "no trtexec there"),
@@ -248,6 +259,10 @@ def test_bad_input_is_one_sentence(
     """No traceback, no shell, nothing remembered."""
     monkeypatch.chdir(network.parent)
     (tmp_path / "text.onnx").write_text("no network")
+    sample = np.zeros((1, 32, 24, 24), np.float32)
+    np.savez(tmp_path / "inputs.npz", input=sample)
+    np.savez(tmp_path / "rows.npz", input=sample, output=np.zeros((2, 1), np.float32))
+    np.savez(tmp_path / "objects.npz", input=np.array([{}], dtype=object))
     require_refusal(bench(*words, folder=tmp_path), code, sentence)
     assert not (tmp_path / "stolen").exists()
     assert not (tmp_path / "history").exists()
