@@ -42,6 +42,10 @@ def main(path):
         wanted = "it has ONNX Runtime {}, at least {} is needed: older ones cannot read opset 13 with IR 7"
         complain("runtime", wanted.format(ort.__version__, request["least_runtime"]))
         return
+    if request["provider"] not in ort.get_all_providers():
+        known = "ONNX Runtime {} knows no provider '{}'; known are {}"
+        complain("input", known.format(ort.__version__, request["provider"], ", ".join(ort.get_all_providers())))
+        return
     try:
         cores = stay_on(request)
         before = machine()
@@ -182,6 +186,11 @@ def sibling_rank(core):
 
 def require_batch(session, batch):
     """Raise where the file fixes another batch than asked for."""
+    if not session.get_inputs():
+        if batch > 1:
+            message = "it has no input that could be a batch, asked was {}".format(batch)
+            raise InputError(message)
+        return
     first = session.get_inputs()[0]
     if batch > 1 and first.shape and isinstance(first.shape[0], int) and first.shape[0] != batch:
         message = "its input '{}' is fixed at a batch of {}, asked was {}".format(first.name, first.shape[0], batch)
