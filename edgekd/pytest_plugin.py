@@ -9,7 +9,7 @@ new ones, and judges nothing. Nothing heavy is loaded until a test asks for the 
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,6 +21,7 @@ BASELINES: Final = "edgekd_baselines"
 MARKER: Final = "latency_gate"
 EMULATOR: Final = "emulator"
 KEPT: Final = ("network", "samples")
+MOST_THREADS: Final = 256
 Gate = Callable[..., None]
 
 
@@ -56,8 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def latency_gate(request: pytest.FixtureRequest) -> Gate:
     """Return a function that fails a test whose network is slower than its baseline, and skips one that is not sure."""
     settings: dict[str, Any] = {}
+    unnamed: list[object] = []
     for marker in reversed(list(request.node.iter_markers(MARKER))):
         settings |= marker.kwargs
+        unnamed += marker.args
     folder = request.path.parent
     update = bool(request.config.getoption("--edgekd-update"))
 
@@ -65,8 +68,9 @@ def latency_gate(request: pytest.FixtureRequest) -> Gate:
         __tracebackhide__ = True
         from edgekd.core.errors import EdgekdError  # noqa: PLC0415 - pytest starts without it
 
+        said = ""
         try:
-            wanted = _wanted(settings | given)
+            wanted = _wanted(settings | given, unnamed)
             baseline = _baseline(folder, Path(model), wanted)
             if not (folder / model).is_file():
                 pytest.fail(f"{folder / model}: no such file", pytrace=False)
@@ -79,19 +83,26 @@ def latency_gate(request: pytest.FixtureRequest) -> Gate:
             else:
                 _judge(folder / model, baseline, wanted)
         except EdgekdError as error:
-            pytest.fail(str(error), pytrace=False)
+            said = str(error)
+        if said:  # out here, or pytest would show the error twice
+            pytest.fail(said, pytrace=False)
 
     return check
 
 
-def _wanted(settings: dict[str, Any]) -> Wanted:
-    """Return what a test asks for. Raises ConfigError for a setting that is none."""
+def _wanted(settings: dict[str, Any], unnamed: Sequence[object]) -> Wanted:
+    """Return what a test asks for. Raises ConfigError for a setting that is none, or *unnamed*, or of another type."""
     from edgekd.core.errors import ConfigError  # noqa: PLC0415
 
+    if unnamed:
+        message = f"{MARKER}: {unnamed[0]!r} given without a name; write it as in max_regression='3%'."
+        raise ConfigError(message)
     known = [field.name for field in fields(Wanted)]
     if unknown := sorted(set(settings) - set(known)):
         message = f"{MARKER}: no setting {unknown[0]!r}; known are {', '.join(known)}."
         raise ConfigError(message)
+    for name, value in settings.items():
+        _require_type(name, value)
     wanted = Wanted(**settings)
     is_counted = wanted.on.partition(":")[0] == EMULATOR
     if wanted.on != "local" and not is_counted:
@@ -100,28 +111,53 @@ def _wanted(settings: dict[str, Any]) -> Wanted:
     if wanted.baseline not in KEPT:
         message = f"{MARKER}: baseline={wanted.baseline!r} given; expected {' or '.join(KEPT)}."
         raise ConfigError(message)
-    if is_counted and (wanted.budget is not None or wanted.baseline == "samples"):
-        message = f"{MARKER}: instructions have no budget in time and no samples; leave out budget and baseline."
+    timing = {"budget": None, "baseline": "network", "floor": "0ms", "threads": 1}
+    others = [name for name, default in timing.items() if getattr(wanted, name) != default]
+    if is_counted and others:
+        message = f"{MARKER}: instructions have no budget in time, no samples, one thread; leave out {others[0]}."
         raise ConfigError(message)
     return wanted
 
 
+def _require_type(name: str, value: object) -> None:
+    """Raise ConfigError for a value that is no text, or for threads no whole number."""
+    from edgekd.core.errors import ConfigError  # noqa: PLC0415
+
+    if name == "threads":
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_THREADS:
+            message = f"{MARKER}: threads={value!r} given; expected a whole number from 1 to {MOST_THREADS}."
+            raise ConfigError(message)
+    elif not isinstance(value, str) and not (value is None and getattr(Wanted, name) is None):
+        message = f"{MARKER}: {name}={value!r} given; expected text, such as '3%' for a part or '20ms' for a time."
+        raise ConfigError(message)
+
+
 def _baseline(folder: Path, model: Path, wanted: Wanted) -> Path:
-    """Return where the baseline of *model*, as the test names it, is kept: by its path, so that names may repeat."""
-    inside = Path(model.name) if model.is_absolute() or ".." in model.parts else model
+    """Return where the baseline of *model*, as the test names it, is kept: by its path, so that names may repeat.
+
+    What lies above the test's folder is below ``up``; of an absolute path elsewhere, which may change, only the name is
+    used.
+    """
+    named = Path(os.path.normpath(model))
+    if named.is_absolute():
+        inside = named.relative_to(folder) if named.is_relative_to(folder) else Path(named.name)
+    else:
+        inside = Path(*("up" if part == ".." else part for part in named.parts))
     kept = folder / BASELINES / inside
     return kept.with_suffix(".json") if wanted.baseline == "samples" else kept
 
 
 def _renew(model: Path, baseline: Path, wanted: Wanted) -> None:
-    """Make *model* the baseline."""
+    """Make *model*, with the files that hold its tensors, the baseline. Raises ConfigError where it is no network."""
     from edgekd.bench.gate_files import save_samples  # noqa: PLC0415
+    from edgekd.bench.inputs import parts_of  # noqa: PLC0415
     from edgekd.core.disk import disk_errors, write_atomically  # noqa: PLC0415
 
     with disk_errors(baseline):
         baseline.parent.mkdir(parents=True, exist_ok=True)
         if wanted.baseline == "network":
-            write_atomically(baseline, model.read_bytes())
+            for name, part in reversed(parts_of(model).items()):  # the network last: it needs the others
+                write_atomically(baseline if part == model else baseline.with_name(name), part.read_bytes())
             return
         with alone():
             save_samples(model, baseline, _settings(wanted))

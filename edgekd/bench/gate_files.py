@@ -8,6 +8,7 @@ from edgekd.bench.gate import GateSettings, Verdict, gate
 from edgekd.bench.gate_samples import SUFFIX, read_samples, write_samples
 from edgekd.bench.gate_stored import StoredVerdict, gate_against_samples, judge_samples, record
 from edgekd.core.errors import ConfigError
+from edgekd.core.names import require_utf8
 
 
 def judge_files(
@@ -28,6 +29,9 @@ def judge_files(
     stored = read_samples(baseline)
     settings = msgspec.structs.replace(settings, threads=threads or stored.threads)
     if candidate.suffix == SUFFIX:
+        if settings.threads != stored.threads:
+            message = f"{baseline}: taken with {stored.threads} thread(s), asked were {threads}; leave out --threads."
+            raise ConfigError(message)
         return judge_samples(stored, read_samples(candidate), settings, names=(str(baseline), str(candidate)))
     return gate_against_samples(stored, str(baseline), candidate, settings)
 
@@ -53,7 +57,8 @@ def require_network(path: Path, *, why: str) -> None:
 
 
 def require_file(path: Path) -> None:
-    """Raise ConfigError where there is no file at *path*."""
+    """Raise ConfigError where there is no file at *path*, or no result could hold its name."""
+    require_utf8(path)
     if not path.is_file():
         message = f"{path}: no such file; give an ONNX file, or samples that edgekd gate --save wrote."
         raise ConfigError(message)

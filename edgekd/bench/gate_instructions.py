@@ -3,22 +3,17 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import numpy as np
-import onnx
-from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
-from onnx import ModelProto, helper
 
 from edgekd.bench.blocks import Input, Inputs, expect_same_inputs
 from edgekd.bench.cores import CORES
 from edgekd.bench.emulator import EmulationSettings, Emulator, emulator_folder, find_emulator, run_emulated
 from edgekd.bench.gate import Answer
+from edgekd.bench.inputs import form_of, random_sample, shapes_of
 from edgekd.core.errors import ConfigError
 
-Example = dict[str, NDArray[Any]]
 CALLS: Final = 12
 """Calls of each network; the first, which packs weights, does not count."""
 
@@ -50,7 +45,7 @@ def count_and_judge(
         message = f"--on emulator:{core}: no such core; known are {', '.join(CORES)}."
         raise ConfigError(message)
     emulator = find_emulator(emulator_folder(environment))
-    inputs = [_inputs(_example(_read(path), path)) for path in (baseline, candidate)]
+    inputs = [_inputs(path) for path in (baseline, candidate)]
     expect_same_inputs(*inputs, names=(str(baseline), str(candidate)))
     before, after = (instructions(emulator, path, core) for path in (baseline, candidate))
     ratio, limit = after / before, 1 + max_regression
@@ -70,35 +65,12 @@ def count_and_judge(
 def instructions(emulator: Emulator, path: Path, core: str) -> int:
     """Return the instructions of one inference of the ONNX file *path* on *core*."""
     settings = EmulationSettings(repeats=CALLS, count=True)
-    sample = tuple(_example(_read(path), path).values())
+    sample = random_sample(form_of(path), 1, path=path)
     return run_emulated(emulator, CORES[core], path, [sample], settings).instructions.total
 
 
-def _read(path: Path) -> ModelProto:
-    """Return the file's graph; ConfigError where it is none."""
-    try:
-        return onnx.load(path, load_external_data=False)
-    except (DecodeError, OSError) as error:
-        message = f"{path}: not an ONNX file ({error})."
-        raise ConfigError(message) from error
-
-
-def _inputs(example: Example) -> Inputs:
-    """Return the inputs that *example* is for."""
-    return {name: Input(type=array.dtype.name, shape=array.shape) for name, array in example.items()}
-
-
-def _example(model: ModelProto, path: Path) -> Example:
-    """Return numbers for each input, 1 where a size is open; they do not change how many instructions are taken."""
-    constants = {tensor.name for tensor in model.graph.initializer}
-    arrays = {}
-    for value in model.graph.input:
-        if value.name in constants:
-            continue
-        if not value.type.HasField("tensor_type"):
-            message = f"{path}: input '{value.name}' is no tensor."
-            raise ConfigError(message)
-        kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-        shape = [dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim]
-        arrays[value.name] = np.random.default_rng(0).standard_normal(shape).astype(kind)
-    return arrays
+def _inputs(path: Path) -> Inputs:
+    """Return the inputs of the ONNX file *path* as they are counted."""
+    form = form_of(path)
+    shapes = shapes_of(form, 1, path=path)
+    return {name: Input(type=kind, shape=shapes[name]) for name, (kind, _) in form.inputs.items()}

@@ -15,7 +15,7 @@ def markdown(verdict: Verdict | StoredVerdict, candidate: Path) -> str:
     """Return a summary for a pull request; latencies are those of the host that it names."""
     rows = _of_stored(verdict) if isinstance(verdict, StoredVerdict) else _of_pairs(verdict)
     lines = [
-        f"**{verdict.answer.upper()}** `{candidate.name}`: {verdict.reason}.",
+        f"**{verdict.answer.upper()}** `{_printable(candidate.name)}`: {verdict.reason}.",
         *([f"To settle it: {verdict.advice}."] if verdict.advice else []),
         "",
         *rows,
@@ -28,7 +28,7 @@ def markdown(verdict: Verdict | StoredVerdict, candidate: Path) -> str:
 def markdown_of_counts(counted: "Counted", candidate: Path) -> str:
     """Return a summary for a pull request; counts are exact, and no latency follows from them."""
     return (
-        f"**{counted.answer.upper()}** `{candidate.name}`: {counted.reason}.\n\n"
+        f"**{counted.answer.upper()}** `{_printable(candidate.name)}`: {counted.reason}.\n\n"
         f"| instructions on an emulated {counted.core} | baseline | candidate | ratio | limit |\n"
         "|---|---|---|---|---|\n"
         f"| of one inference, one thread | {counted.baseline} | {counted.candidate} | {counted.ratio:.4f} | "
@@ -48,11 +48,18 @@ def junit(verdict: "Verdict | StoredVerdict | Counted", candidate: Path) -> str:
         errors="0",
         time=f"{verdict.seconds:.3f}",
     )
-    case = ET.SubElement(suite, "testcase", classname="edgekd.gate", name=candidate.name, time=f"{verdict.seconds:.3f}")
+    case = ET.SubElement(
+        suite, "testcase", classname="edgekd.gate", name=_printable(candidate.name), time=f"{verdict.seconds:.3f}"
+    )
     if answer != "pass":
         kind = "failure" if answer == "regression" else "skipped"
         ET.SubElement(case, kind, message=f"{verdict.reason}. {advice}".strip())
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _printable(name: str) -> str:
+    """Return *name* with what no XML file may hold written as its escape."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)
 
 
 def _of_pairs(verdict: Verdict) -> list[str]:

@@ -1,9 +1,11 @@
 """The golden inputs and outputs beside a model: what a device must answer before its time counts."""
 
+import zipfile
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from edgekd.bench.device_errors import AnswerError
 from edgekd.bench.measurement import Golden
@@ -61,6 +63,22 @@ def golden_of(model: Path) -> GoldenFile | None:
         raise ConfigError(message)
     is_shipped = SHIPPED in known.files and file_digest(model) == known.files[SHIPPED].sha256
     return GoldenFile(path=path, tolerance=known.golden.tolerance if is_shipped else None)
+
+
+def require_samples(path: Path) -> None:
+    """Raise ConfigError where *path* is no .npz file whose arrays can be read without pickle."""
+    try:
+        if not zipfile.is_zipfile(path):
+            message = (
+                f"--golden: {path} is no .npz file; write one with numpy.savez, an array for each input and output."
+            )
+            raise ConfigError(message)
+        with np.load(path, allow_pickle=False) as arrays:
+            for name in arrays.files:
+                arrays[name]
+    except (EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+        message = f"--golden: {path} cannot be read ({str(error).splitlines()[0]}); write it with numpy.savez."
+        raise ConfigError(message) from error
 
 
 def require_golden(checked: Golden | None, *, subject: str) -> None:

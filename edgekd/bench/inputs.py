@@ -31,20 +31,23 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
 def form_of(path: Path) -> Form:
     """Return the form of the ONNX file *path*. Raises ConfigError where it is none or takes no tensors."""
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = onnx.load(path, format="protobuf", load_external_data=False)
     except (DecodeError, OSError) as error:
         message = f"{path}: not an ONNX file ({error})."
         raise ConfigError(message) from error
+    if not model.graph.node:
+        message = f"{path}: not an ONNX file (it holds no graph)."
+        raise ConfigError(message)
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = {}
     for value in model.graph.input:
         if value.name in constants:
             continue
-        if not value.type.HasField("tensor_type"):
-            message = f"{path}: input '{value.name}' is no tensor."
+        if not value.type.tensor_type.elem_type:
+            message = f"{path}: input '{value.name}' is no tensor, or has no type; export the network again."
             raise ConfigError(message)
         kind = np.dtype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)).name
-        inputs[value.name] = (kind, tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim))
+        inputs[value.name] = (kind, tuple(max(0, dim.dim_value) for dim in value.type.tensor_type.shape.dim))
     is_half = any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in model.graph.initializer)
     is_integer = any(node.op_type in _QDQ for node in model.graph.node)
     entries = (entry for tensor in model.graph.initializer for entry in tensor.external_data)
@@ -102,7 +105,12 @@ def golden_samples(form: Form, golden: Path, *, batch: int = 1) -> tuple[tuple[A
             raise ConfigError(message)
         inputs = [arrays[name] for name in form.inputs]
         outputs = tuple(arrays[name] for name in form.outputs)
-    rows = np.arange(len(inputs[0]))
+    counts = sorted({len(array) if array.ndim else 0 for array in (*inputs, *outputs)})
+    if len(counts) != 1 or counts == [0]:
+        said = " and ".join(map(str, counts))
+        message = f"{golden}: its arrays have {said} rows; expected one for each sample, the same number in all."
+        raise ConfigError(message)
+    rows = np.arange(counts[0])
     chosen = (rows[:, None] + np.arange(batch)) % len(rows)
     samples = tuple(tuple(array[picked] for array in inputs) for picked in chosen)
     return samples, tuple(array[chosen.reshape(-1)] for array in outputs)

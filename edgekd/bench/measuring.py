@@ -19,6 +19,7 @@ from edgekd.bench.protocol import Protocol, checked, rest, throttled_between
 from edgekd.bench.request import Request
 from edgekd.core.digest import file_digest
 from edgekd.core.errors import ConfigError
+from edgekd.core.names import require_utf8
 
 
 def measure(
@@ -66,7 +67,8 @@ def measure(
 
 
 def require_file(model: Path) -> None:
-    """Raise ConfigError where there is no such file."""
+    """Raise ConfigError where there is no such file, or no result could hold its name."""
+    require_utf8(model)
     if not model.is_file():
         message = f"{model}: no such file; give an ONNX file."
         raise ConfigError(message)

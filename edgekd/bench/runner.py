@@ -42,6 +42,10 @@ def main(path):
         wanted = "it has ONNX Runtime {}, at least {} is needed: older ones cannot read opset 13 with IR 7"
         complain("runtime", wanted.format(ort.__version__, request["least_runtime"]))
         return
+    if request["provider"] not in ort.get_all_providers():
+        known = "ONNX Runtime {} knows no provider '{}'; known are {}"
+        complain("input", known.format(ort.__version__, request["provider"], ", ".join(ort.get_all_providers())))
+        return
     try:
         cores = stay_on(request)
         before = machine()
@@ -182,6 +186,11 @@ def sibling_rank(core):
 
 def require_batch(session, batch):
     """Raise where the file fixes another batch than asked for."""
+    if not session.get_inputs():
+        if batch > 1:
+            message = "it has no input that could be a batch, asked was {}".format(batch)
+            raise InputError(message)
+        return
     first = session.get_inputs()[0]
     if batch > 1 and first.shape and isinstance(first.shape[0], int) and first.shape[0] != batch:
         message = "its input '{}' is fixed at a batch of {}, asked was {}".format(first.name, first.shape[0], batch)
@@ -199,12 +208,17 @@ def golden_samples(session, request):
         return []
     arrays = dict(np.load(request["golden"], allow_pickle=False))
     names = [given.name for given in session.get_inputs()]
-    missing = [name for name in names if name not in arrays]
+    expected = [given.name for given in session.get_outputs()]
+    missing = [name for name in names + expected if name not in arrays]
     if missing:
-        message = "the golden file has no input '{}'; is it of another network?".format(missing[0])
+        kind = "input" if missing[0] in names else "output"
+        message = "the golden file has no {} '{}'; is it of another network?".format(kind, missing[0])
         raise InputError(message)
-    expected = [given.name for given in session.get_outputs() if given.name in arrays]
-    rows = len(arrays[names[0]])
+    counts = sorted({len(arrays[name]) if arrays[name].ndim else 0 for name in names + expected})
+    if len(counts) != 1 or counts == [0]:
+        message = "the golden file's arrays have {} rows; expected one for each sample, the same number in all"
+        raise InputError(message.format(" and ".join(map(str, counts))))
+    rows = counts[0]
     samples = []
     for start in range(rows):
         chosen = [(start + step) % rows for step in range(request["batch"])]

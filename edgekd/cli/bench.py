@@ -1,5 +1,6 @@
 """edgekd bench: how long a network really takes, here or on a device."""
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -79,11 +80,13 @@ def command(  # noqa: PLR0913 - one for each option
     facts = None if target is None else load_target(target)
     if on.partition(":")[0] == "emulator":
         timing = {"--threads": threads, "--runs": runs, "--sustained": sustained, "--profile": profile}
+        timing |= {"--warmup-runs": warmup_runs, "--cool-down": cool_down, "--cores": cores != "auto"}
         stored_ones = {"--history": history, "--compare": compare, "--pytest-benchmark": pytest_benchmark}
         _require_none(timing | stored_ones | {"--csv": as_csv, "--batch": batch != "1", "--provider": provider})
         _emulate(model, facts, on.partition(":")[2], _golden(model, golden, tolerance), as_json=as_json)
         return
     import_module("edgekd.bench.places").place_of(on)  # before anything else is looked at
+    _require_finite({"--cool-down": cool_down, "--sustained": sustained, "--tolerance": tolerance})
     protocol = _protocol(facts, cool_down)
     wanted = threads or (facts.benchmark.threads if facts else 1)
     asked = import_module("edgekd.bench.request").Request(
@@ -165,6 +168,14 @@ def _require_none(options: Mapping[str, object]) -> None:
             raise ConfigError(message)
 
 
+def _require_finite(options: Mapping[str, float | None]) -> None:
+    """Raise ConfigError for the first option that is no finite number."""
+    for name, given in options.items():
+        if given is not None and not math.isfinite(given):
+            message = f"{name}: {given} given; expected a finite number."
+            raise ConfigError(message)
+
+
 def _golden(model: Path, asked: str, tolerance: float) -> "GoldenFile | None":
     """Return the golden samples asked for."""
     if asked == "none":
@@ -176,6 +187,7 @@ def _golden(model: Path, asked: str, tolerance: float) -> "GoldenFile | None":
     if not Path(asked).is_file():
         message = f"--golden: {asked!r} is no file; expected auto, none, or an .npz file."
         raise ConfigError(message)
+    module.require_samples(Path(asked))
     own: GoldenFile = module.GoldenFile(path=Path(asked), tolerance=tolerance)
     return own
 
@@ -183,6 +195,9 @@ def _golden(model: Path, asked: str, tolerance: float) -> "GoldenFile | None":
 def _protocol(target: Target | None, cool_down_s: float | None) -> "Protocol | None":
     """Return the target's protocol, with another rest where one is asked for."""
     if target is None:
+        if cool_down_s:
+            message = "--cool-down: the rest is part of a target's protocol; give --target too."
+            raise ConfigError(message)
         return None
     found: Protocol = import_module("edgekd.bench.protocol").protocol_of(target)
     return found if cool_down_s is None else msgspec.structs.replace(found, cool_down_s=cool_down_s)
@@ -197,7 +212,11 @@ def _cores(asked: str, target: Target | None, threads: int, on: str) -> tuple[in
     if not re.fullmatch(r"\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*", asked):
         message = f"--cores: {asked!r} given; expected auto, any, or numbers such as 4-7 or 0,2."
         raise ConfigError(message)
-    return cpu_numbers(asked)
+    numbers = cpu_numbers(asked)
+    if len(set(numbers)) != len(numbers) or not numbers:
+        message = f"--cores: {asked!r} given; expected each core once, and ranges that go up, such as 4-7."
+        raise ConfigError(message)
+    return numbers
 
 
 def _batches(asked: str) -> tuple[int, ...]:

@@ -46,7 +46,7 @@ def command(  # noqa: PLR0913 - one for each option
         int | None, typer.Option("--threads", min=1, max=256, help="Of each network [default: 1, or the samples'].")
     ] = None,
     max_seconds: Annotated[float, typer.Option("--max-seconds", min=1, help="How long to look at most.")] = 60.0,
-    seed: Annotated[int, typer.Option("--seed", help="Where the order of the runs comes from.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Where the order of the runs comes from.")] = 0,
     junit: Annotated[Path | None, typer.Option("--junit", help="Write the answer as JUnit XML.")] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Write a summary for a pull request.")] = None,
     as_json: JsonOption = False,
@@ -58,14 +58,19 @@ def command(  # noqa: PLR0913 - one for each option
         raise ConfigError(message)
     gates, files = import_module("edgekd.bench.gate"), import_module("edgekd.bench.gate_files")
     settings = gates.GateSettings(
-        max_regression=part_of(max_regression or ("3%" if on == _LOCAL else "0.5%"), where="--max-regression"),
+        max_regression=part_of(
+            max_regression if max_regression is not None else "3%" if on == _LOCAL else "0.5%", where="--max-regression"
+        ),
         floor_ms=milliseconds_of(floor, where="--floor"),
         max_seconds=max_seconds,
         seed=seed,
     )
     if save is not None:
-        if candidate is not None or on != _LOCAL:
-            message = "--save: times --baseline alone, on this host; leave out --candidate and --on."
+        judging = {"--junit": junit, "--markdown": markdown, "--json": as_json, "--max-regression": max_regression}
+        others = [name for name, given in judging.items() if given]
+        if candidate is not None or on != _LOCAL or others:
+            left_out = ", ".join(["--candidate", *others])
+            message = f"--save: times --baseline alone, on this host; leave out {left_out} and --on."
             raise ConfigError(message)
         files.save_samples(baseline, save, msgspec.structs.replace(settings, threads=threads or 1))
         typer.echo(f"{save}: samples of {baseline}; judge a network with edgekd gate --baseline {save} --candidate ...")
@@ -73,9 +78,15 @@ def command(  # noqa: PLR0913 - one for each option
     if candidate is None:
         message = "--candidate: not given; name the network to judge, or with --save a file for the baseline's samples."
         raise ConfigError(message)
+    for path in (junit, markdown):
+        if path is not None:
+            _require_writable(path)
     reports = import_module("edgekd.bench.gate_report")
     found: Verdict | StoredVerdict | Counted
     if place == _EMULATOR:
+        if settings.floor_ms or threads not in {None, 1}:
+            message = "--floor and --threads: instructions are counted in one thread and take no time; leave them out."
+            raise ConfigError(message)
         found = _count(baseline, candidate, core, settings.max_regression)
         summary = reports.markdown_of_counts(found, candidate)
     else:
@@ -96,6 +107,13 @@ def _count(baseline: Path, candidate: Path, core: str, max_regression: float) ->
         baseline, candidate, core or "cortex-a76", max_regression, environment=os.environ
     )
     return counted
+
+
+def _require_writable(path: Path) -> None:
+    """Raise ConfigError where *path* cannot become a file, before the answer that it is for has taken its time."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        message = f"{path}: expected a file's name in a folder that is there; make the folder, or give another name."
+        raise ConfigError(message)
 
 
 def _write(texts: Mapping[Path | None, str]) -> None:

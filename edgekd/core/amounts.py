@@ -30,7 +30,7 @@ def milliseconds_of(text: str, *, where: str) -> float:
 def _amount(text: str, units: Mapping[str, float], *, where: str, expected: str) -> float:
     """Return the number in *text* times its unit."""
     found = _AMOUNT.fullmatch(text)
-    if found is None or found[2] not in units or not math.isfinite(float(found[1])):
+    if found is None or found[2] not in units or not math.isfinite(float(found[1]) * units[found[2]]):
         message = f"{where}: {text!r} given; expected {expected}."
         raise ConfigError(message)
     return float(found[1]) * units[found[2]]

@@ -137,6 +137,12 @@ def _ground(target: Target, precision: Precision, threads: int, cluster: str) ->
         raise ConfigError(message)
     clusters = target.device.clusters
     chosen = clusters[cluster]
+    if threads > chosen.cores:
+        message = (
+            f"{target.name}: {threads} threads asked, but its {chosen.core} cluster has {chosen.cores} core(s), and no "
+            f"point is of threads that wait for each other; ask for at most {chosen.cores}."
+        )
+        raise ConfigError(message)
     fastest = max(one.clock_ghz for one in clusters.values())
     asked = Processor(
         soc=target.device.soc,

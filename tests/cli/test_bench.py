@@ -10,6 +10,7 @@ import onnxruntime as ort
 import pytest
 from benching import bench, require_refusal
 from bundled import ROWS, TOLERANCE, bundle, small_network
+from onnx import TensorProto, helper
 from slowed import equal_layers
 
 from edgekd.bench import device_errors
@@ -114,6 +115,20 @@ def test_a_provider_that_is_not_there_shows_no_time(network: Path, tmp_path: Pat
 
 
 @pytest.mark.slow  # three seconds of a run
+def test_a_network_without_inputs_is_measured(tmp_path: Path) -> None:
+    """It has nothing that could be a batch, and nothing else is wrong with it."""
+    value = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])
+    weight = helper.make_tensor("x", TensorProto.FLOAT, [2], [1.0, 2.0])
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "constant", [], [value], [weight])
+    opset = helper.make_opsetid("", 13)
+    (tmp_path / "net.onnx").write_bytes(
+        helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
+    )
+    words = (tmp_path / "net.onnx", "--runs", 30)
+    assert bench(*words, folder=tmp_path).returncode == 0
+    require_refusal(bench(*words, "--batch", 4, folder=tmp_path), 2, "has no input that could be a batch")
+
+
 def test_a_long_run_reads_the_clocks_once_a_second_and_shows_its_drift(network: Path, tmp_path: Path) -> None:
     """Three seconds have two readings between inferences, and a median of their only minute."""
     done = bench(network, "--sustained", 0.05, "--json", folder=tmp_path)
@@ -237,8 +252,20 @@ def test_a_target_that_this_machine_is_not_is_said(network: Path, tmp_path: Path
         (("net.onnx", "--on", "emulator", "--sustained", "1"), 2, "--sustained: an emulator counts"),
         (("net.onnx", "--cores", "99"), 2, "the system gives"),
         (("net.onnx", "--cores", "fast"), 2, "--cores: 'fast' given"),
+        (("net.onnx", "--cores", "7-4"), 2, "--cores: '7-4' given; expected each core once"),
+        (("net.onnx", "--cores", "0,0"), 2, "--cores: '0,0' given; expected each core once"),
+        (("net.onnx", "--sustained", "inf"), 2, "--sustained: inf given; expected a finite number"),
+        (("net.onnx", "--target", "x86-64", "--cool-down", "nan"), 2, "--cool-down: nan given"),
+        (("net.onnx", "--cool-down", "1"), 2, "--cool-down: the rest is part of a target's protocol; give --target"),
+        (("net.onnx", "--on", "emulator", "--cores", "0"), 2, "--cores: an emulator counts"),
+        (("net\udcff.onnx",), 2, "this name is not UTF-8"),
+        (("net.onnx", "--golden", "text.onnx"), 2, "--golden: text.onnx is no .npz file"),
+        (("net.onnx", "--golden", "objects.npz"), 2, "--golden: objects.npz cannot be read (Object arrays"),
+        (("net.onnx", "--golden", "inputs.npz"), 2, "the golden file has no output"),
+        (("net.onnx", "--golden", "rows.npz"), 2, "the golden file's arrays have 1 and 2 rows"),
         (("net.onnx", "--golden", "none.npz"), 2, "--golden: 'none.npz' is no file"),
         (("net.onnx", "--compare", "none.json"), 12, "none.json: No such file or directory"),
+        (("net.onnx", "--provider", "Foo"), 2, "knows no provider 'Foo'; known are"),
         (("net.onnx", "--provider", "TensorrtExecutionProvider"), 8, "no trtexec there"),
     ],
 )
@@ -248,6 +275,10 @@ def test_bad_input_is_one_sentence(
     """No traceback, no shell, nothing remembered."""
     monkeypatch.chdir(network.parent)
     (tmp_path / "text.onnx").write_text("no network")
+    sample = np.zeros((1, 32, 24, 24), np.float32)
+    np.savez(tmp_path / "inputs.npz", input=sample)
+    np.savez(tmp_path / "rows.npz", input=sample, output=np.zeros((2, 1), np.float32))
+    np.savez(tmp_path / "objects.npz", input=np.array([{}], dtype=object))
     require_refusal(bench(*words, folder=tmp_path), code, sentence)
     assert not (tmp_path / "stolen").exists()
     assert not (tmp_path / "history").exists()

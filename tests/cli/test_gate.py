@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 from commands import edgekd_command
 from emulator import the_emulator
@@ -42,10 +43,21 @@ def test_a_slower_network_ends_with_1_and_a_report_for_ci(tmp_path: Path) -> Non
         (("--candidate", "base.onnx", "--baseline", "base.onnx", "--max-regression", "five"), "--max-regression"),
         (("--candidate", "base.onnx", "--baseline", "base.onnx", "--floor", "0.2"), "unit"),
         (("--candidate", "text.onnx", "--baseline", "base.onnx"), "text.onnx"),
+        (("--candidate", "text.onnx", "--baseline", "base.onnx", "--on", "emulator"), "text.onnx: not an ONNX file"),
+        (("--candidate", "empty.onnx", "--baseline", "base.onnx", "--on", "emulator"), "empty.onnx: not an ONNX file"),
+        (("--candidate", "untyped.onnx", "--baseline", "base.onnx", "--on", "emulator"), "input 'input' is no tensor"),
         (("--candidate", "base.onnx", "--baseline", "base.onnx", "--on", "emulator:z80"), "no such core"),
         (("--candidate", "base.onnx", "--baseline", "base.onnx", "--on", "desk"), "expected local or emulator"),
         (("--candidate", "other.onnx", "--baseline", "base.onnx"), "float32[1,32,12,12], but the baseline"),
         (("--baseline", "base.onnx"), "--candidate: not given"),
+        (("--candidate", "base.onnx", "--baseline", "base.onnx", "--max-regression", ""), "--max-regression: '' given"),
+        (("--candidate", "base.onnx", "--baseline", "base.onnx", "--floor", "1e308s"), "--floor: '1e308s' given"),
+        (("--candidate", "base.onnx", "--baseline", "base.onnx", "--junit", "none/a.xml"), "none/a.xml: expected"),
+        (("--candidate", "base.onnx", "--baseline", "base.onnx", "--markdown", "."), ".: expected a file's name"),
+        (("--candidate", "base.onnx", "--baseline", "base.onnx", "--on", "emulator", "--floor", "1ms"), "leave them"),
+        (("--candidate", "base.onnx", "--baseline", "base.onnx", "--on", "emulator", "--threads", "2"), "leave them"),
+        (("--baseline", "base.onnx", "--save", "base.json", "--junit", "a.xml"), "leave out --candidate, --junit"),
+        (("--candidate", "stored.json", "--baseline", "stored.json", "--threads", "9"), "asked were 9"),
         (("--baseline", "base.onnx", "--save", "base.txt"), "base.txt: samples are known by the ending .json"),
         (("--baseline", "base.onnx", "--save", "none/base.json"), "none: no such folder"),
         (("--baseline", "none.onnx", "--save", "base.json"), "none.onnx: no such file"),
@@ -65,6 +77,10 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     equal_layers(tmp_path / "base.onnx", 1)
     equal_layers(tmp_path / "other.onnx", 1, side=12)
     (tmp_path / "text.onnx").write_text("no network")
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    untyped = onnx.load(tmp_path / "base.onnx")
+    untyped.graph.input[0].type.tensor_type.elem_type = 0
+    onnx.save(untyped, tmp_path / "untyped.onnx")
     (tmp_path / "list.json").write_text("[]")
     write_samples(tmp_path / "stored.json", made_samples(made_blocks(1.0)))
     done = run(*words)

@@ -62,6 +62,7 @@ def test_json_holds_every_layer(network: Path) -> None:
         (("--target", "raspberry-pi-5"), "no published point with fp32"),
         (("--target", "raspberry-pi-4", "--precision", "int4"), "--precision: 'int4' given"),
         (("--target", "raspberry-pi-4", "--cluster", "big"), "--cluster big: raspberry-pi-4 has all"),
+        (("--target", "raspberry-pi-4", "--threads", "8"), "8 threads asked, but its Cortex-A72 cluster has 4 core(s)"),
         (("--target", "raspberry-pi-44"), "unknown target"),
     ],
 )

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
+import onnxruntime as ort
 import pytest
 from emulator import the_emulator
 from slowed import equal_layers
@@ -66,7 +68,15 @@ def test_a_budget_is_held_to(app: Path) -> None:
         (', max_regresion="2%"', "no setting 'max_regresion'; known are max_regression, floor"),
         (', on="desk"', "on='desk' given; expected local or emulator:CORE"),
         (', on="emulator", budget="2ms"', "instructions have no budget in time"),
+        (
+            ', on="emulator", floor="2ms"',
+            "no samples, one thread; leave out floor",
+        ),
         (', baseline="digest"', "baseline='digest' given; expected network or samples"),
+        (", max_regression=0.03", "max_regression=0.03 given; expected text, such as '3%'"),
+        (", budget=20", "budget=20 given; expected text"),
+        (', threads="2"', "threads='2' given; expected a whole number from 1 to 256"),
+        (", threads=0", "threads=0 given; expected a whole number"),
     ],
 )
 def test_a_wrong_setting_fails_in_a_sentence(app: Path, more: str, sentence: str) -> None:
@@ -75,6 +85,16 @@ def test_a_wrong_setting_fails_in_a_sentence(app: Path, more: str, sentence: str
     assert code == 1
     assert sentence in said
     assert "Traceback" not in said
+    assert "another exception" not in said
+    assert "Error: " not in said
+
+
+def test_a_marker_without_names_fails_in_a_sentence(app: Path) -> None:
+    """What it means would be a guess, and leaving it out would hold the test to another limit."""
+    suite = SUITE.replace('max_regression="20%"', '"20%"')
+    code, said = run(app, suite=suite)
+    assert code == 1
+    assert "'20%' given without a name" in said
 
 
 def test_without_a_baseline_the_test_fails_and_says_how_to_make_one(tmp_path: Path) -> None:
@@ -103,6 +123,48 @@ def test_latency(latency_gate, name):
     for name in ("day", "night"):
         network = tmp_path / name / "net.onnx"
         assert (tmp_path / "edgekd_baselines" / name / "net.onnx").read_bytes() == network.read_bytes()
+
+
+def test_networks_above_the_test_have_baselines_of_their_own(tmp_path: Path) -> None:
+    """One baseline for two networks would let the smaller one grow to the size of the larger."""
+    tests = tmp_path / "tests"
+    for folder in (tests, tmp_path / "day", tmp_path / "night"):
+        folder.mkdir()
+    (tests / "pytest.ini").write_text("[pytest]\n")
+    layers = {"day": 2, "night": 3}
+    for name, number in layers.items():
+        equal_layers(tmp_path / name / "net.onnx", number)
+    suite = """
+import pytest
+
+@pytest.mark.parametrize("name", ["day", "night"])
+def test_latency(latency_gate, name):
+    latency_gate(f"../{{name}}/net.onnx"{more})
+"""
+    assert run(tests, "--edgekd-update", suite=suite)[0] == 0
+    for name in layers:
+        kept = tests / "edgekd_baselines" / "up" / name / "net.onnx"
+        assert kept.read_bytes() == (tmp_path / name / "net.onnx").read_bytes()
+
+
+def test_a_baseline_brings_the_files_that_hold_its_tensors(tmp_path: Path) -> None:
+    """Without them it could not be run."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    model = onnx.load(equal_layers(tmp_path / "net.onnx", 2))
+    onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0)
+    code, said = run(tmp_path, "--edgekd-update")
+    assert code == 0, said
+    ort.InferenceSession(tmp_path / "edgekd_baselines" / "net.onnx", providers=["CPUExecutionProvider"])
+
+
+def test_a_file_that_is_no_network_becomes_no_baseline(tmp_path: Path) -> None:
+    """It is named instead."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "net.onnx").write_text("no network " * 9)
+    code, said = run(tmp_path, "--edgekd-update")
+    assert code == 1
+    assert "net.onnx: not an ONNX file" in said
+    assert not list((tmp_path / "edgekd_baselines").glob("*"))
 
 
 def test_on_an_emulated_core_a_layer_more_fails(tmp_path: Path) -> None:

@@ -193,3 +193,9 @@ def test_the_summary_names_host_limit_and_answer() -> None:
 def test_every_answer_has_its_own_exit_code() -> None:
     """None of them is that of bad input (2) or of a broken promise (3)."""
     assert EXIT_CODES == {"pass": 0, "regression": 1, "inconclusive": 4}
+
+
+def test_junit_stays_xml_whatever_the_file_is_called() -> None:
+    """XML 1.0 has no place for control characters, and UTF-8 none for half a pair."""
+    text = junit(verdict_of(1.0), Path("a\x01\n\udcff<.onnx"))
+    assert ET.fromstring(text.encode())[0].get("name") == r"a\x01\n\udcff<.onnx"  # noqa: S314 - our own text

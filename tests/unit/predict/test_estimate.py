@@ -121,7 +121,6 @@ def test_an_estimate_names_its_ground() -> None:
         ("jetson-agx-orin", "int8", 12, "points with known layers are of CPUs"),
         ("raspberry-pi-5", "fp32", 4, r"no published point with fp32 .*there are points with fp16 and int8"),
         ("raspberry-pi-5", "fp16", 4, "fp16 is size-only there .*points compute in half precision"),
-        ("raspberry-pi-4", "fp32", 64, r"no published point with fp32 and 64 thread\(s\)"),
     ],
 )
 def test_without_ground_there_is_no_number(target: str, precision: Precision, threads: int, reason: str) -> None:
