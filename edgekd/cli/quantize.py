@@ -1,5 +1,6 @@
 """edgekd quantize: post-training quantization of an ONNX file, without its training code."""
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -76,7 +77,10 @@ def command(  # noqa: PLR0913 - one for each option
     import_module("edgekd.stages.onnx_file").read_float_network(model)
     task = import_module("edgekd.tasks.load").load_task(source, cache=store / "cache" / "data", progress=progress)
     if settings.form == "static":
-        report = heavy.quantize_file(model, task, facts, settings, out=destination, progress=progress)
+        emulator = import_module("edgekd.bench.emulator").emulator_folder(os.environ)
+        report = heavy.quantize_file(
+            model, task, facts, settings, out=destination, progress=progress, emulator=emulator
+        )
         text = import_module("edgekd.report.quantized_content").markdown(report, details=False)
     else:
         light = import_module("edgekd.report.compacted")

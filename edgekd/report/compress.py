@@ -7,8 +7,6 @@ from pathlib import Path
 import msgspec
 import onnx
 
-from edgekd.bench.cores import core_like
-from edgekd.bench.emulator import emulator_if_set_up
 from edgekd.core.disk import write_atomically
 from edgekd.core.errors import ConfigError
 from edgekd.core.progress import Progress
@@ -20,14 +18,14 @@ from edgekd.quantize.coverage import Coverage, coverage_by_rule, integer_coverag
 from edgekd.report.bundle import write_bundle
 from edgekd.report.content import Report, file_rows, make_report, shrink_of, stage_rows
 from edgekd.report.destination import check_destination
+from edgekd.report.proving import proved
 from edgekd.stages.export import as_shipped, file_name
 from edgekd.stages.fitness import check_networks
 from edgekd.stages.labelling import labelled
 from edgekd.stages.measure import measure_files
-from edgekd.stages.parity import Ladder, climb, demand_parity
-from edgekd.stages.result import PARITY_SAMPLES, read_graph
+from edgekd.stages.result import read_graph
 from edgekd.stages.settings import Export, Teach
-from edgekd.targets import PrecisionName, Target, load_target
+from edgekd.targets import PrecisionName, load_target
 from edgekd.tasks.load import load_task
 from edgekd.tasks.task import Task
 from edgekd.train.batches import training_batches
@@ -113,7 +111,7 @@ def _report(plan: Plan, task: Task, results: Sequence[StageResult], progress: Pr
     if "int8" in export.variants:
         progress.say("measure: what torch, ONNX Runtime and ARM kernels compute of the INT8 file")
         path = results[-1].folder / file_name("int8")
-        ladder = _ladder(path, task, target, engine)
+        ladder = proved(path, task, target, engine.emulator)
         coverage = _coverage(path, task, export)
     stages = stage_rows(results, measured, precisions)
     shipped = stages[-1].measured
@@ -139,19 +137,6 @@ def _coverage(path: Path, task: Task, export: Export) -> Coverage:
     if export.runtime == "onnxruntime":
         return integer_coverage(path, sample)
     return coverage_by_rule(onnx.load(path), sample)
-
-
-def _ladder(path: Path, task: Task, target: Target, engine: Engine) -> Ladder:
-    """Return the ladder of the INT8 file over test images, down to a core like the target's; else ParityError.
-
-    Agreement is no choice, so test data may take part.
-    """
-    images = task.read(task.test, slice(0, PARITY_SAMPLES))
-    core = core_like(target.cluster, target.device.architecture)
-    emulator = None if engine.emulator is None else emulator_if_set_up(engine.emulator)
-    ladder = climb(path, images, emulator=emulator, cores=[] if core is None else [core])
-    demand_parity(ladder, path)
-    return ladder
 
 
 def _files_to_measure(

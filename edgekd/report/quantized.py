@@ -28,19 +28,16 @@ from edgekd.quantize.samples import read
 from edgekd.quantize.sensitivity import Sensitivity, sensitivities
 from edgekd.report.bundle import replacing
 from edgekd.report.picture import PICTURE, sensitivity_picture
+from edgekd.report.proving import proved
 from edgekd.report.quantized_content import MODEL, Quantized, markdown, versions
 from edgekd.report.scoring import Score, classes_of, score_of, scored_by
 from edgekd.stages.fitness import check_answers
 from edgekd.stages.intake import canonical_float
-from edgekd.stages.parity import climb, demand_parity
 from edgekd.targets import Target
 from edgekd.tasks.task import Split, Task
 
 JUDGING: Final = 512
 """Validation samples that choose between methods, and on which layers are told apart."""
-
-PARITY_SAMPLES: Final = 256
-"""Test samples for which the written file must answer what was tuned; agreement is no choice."""
 
 
 class _Job(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -52,13 +49,22 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     target: Target
     settings: PostTraining
     progress: Progress
+    emulator: Path | None
 
 
-def quantize_file(
-    path: Path, task: Task, target: Target, settings: PostTraining, *, out: Path, progress: Progress
+def quantize_file(  # noqa: PLR0913 - what is quantized, for what and how, and where the command stands
+    path: Path,
+    task: Task,
+    target: Target,
+    settings: PostTraining,
+    *,
+    out: Path,
+    progress: Progress,
+    emulator: Path | None = None,
 ) -> Quantized:
     """Quantize the ONNX file *path* for *target*, which takes INT8, and write *out*; the file itself is only read.
 
+    *emulator* is the folder of the ARM emulator, where there is one.
     Training samples calibrate, validation samples choose, test samples judge. Raises ConfigError for bad input before
     anything is computed, ParityError where the written file is not what was tuned.
     """
@@ -72,6 +78,7 @@ def quantize_file(
         target=target,
         settings=settings,
         progress=progress,
+        emulator=emulator,
     )
     check_answers_of(job.graph, task, path)
     ready = _prepared(job)
@@ -168,8 +175,7 @@ def _written(
         write_atomically(path, data)
         onnx.checker.check_model(onnx.load(path), full_check=True)
         job.progress.say("quantize: what torch and ONNX Runtime compute of the file")
-        ladder = climb(path, task.read(task.test, slice(0, PARITY_SAMPLES)))
-        demand_parity(ladder, path)
+        ladder = proved(path, task, job.target, job.emulator)
         report = Quantized(
             source=job.path.name,
             source_sha256=file_digest(job.path),
