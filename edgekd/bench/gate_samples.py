@@ -15,6 +15,9 @@ FORMAT: Final = 1
 SUFFIX: Final = ".json"
 NETWORK: Final = "network"
 LEAST_BLOCKS: Final = 4
+MOST_INFERENCES: Final = 100_000
+"""A sample is a few milliseconds, and an inference never under a tenth of a microsecond."""
+
 _HOW: Final = "make one with edgekd gate --baseline NETWORK.onnx --save FILE.json"
 
 
@@ -93,6 +96,8 @@ class _Format(msgspec.Struct):
 
 def _malformed(samples: Samples) -> str:
     """Return what is wrong with *samples*, a clause; nothing where they can be judged."""
+    if samples.threads < 1:
+        return f"it says {samples.threads} threads"
     if len(samples.blocks) < LEAST_BLOCKS:
         return f"it holds {len(samples.blocks)} blocks of samples, and {LEAST_BLOCKS} are the least"
     if len(samples.references) < 2:  # noqa: PLR2004 - one alone cannot show that the host changed
@@ -110,6 +115,8 @@ def _malformed_block(block: Block, samples: Samples) -> str:
         return "sums other numbers of inferences than the first"
     if len(lengths := {len(times) for times in block.samples_ms.values()}) != 1 or lengths == {0}:
         return "has not the same number of samples of each workload"
-    if min(block.inferences.values()) < 1 or min(min(times) for times in block.samples_ms.values()) <= 0:
+    if not 1 <= min(block.inferences.values()) <= max(block.inferences.values()) <= MOST_INFERENCES:
+        return f"sums numbers of inferences that are not from 1 to {MOST_INFERENCES}"
+    if min(min(times) for times in block.samples_ms.values()) <= 0:
         return "holds a number that is not positive"
     return ""

@@ -159,7 +159,8 @@ def _ground(target: Target, precision: Precision, threads: int, cluster: str) ->
             f"its {chosen.core} or of a core like it{_others(asked)}; {_CALIBRATE}."
         )
         raise ConfigError(message)
-    return found
+    # A class has many boards: the points of one are those of a core of the family for the others.
+    return msgspec.structs.replace(found, nearness="family") if _is_class(target) else found
 
 
 def _others(asked: Processor) -> str:
@@ -205,6 +206,11 @@ def _told(group: Group) -> Ground:
     )
 
 
+def _is_class(target: Target) -> bool:
+    """Tell whether *target* is a class of devices, of which its system on a chip is one."""
+    return "stands for the class" in target.device.soc
+
+
 def _caveats(found: Found, target: Target, rare: dict[str, float], cluster: str) -> list[str]:
     """Return what speaks against the estimate, a sentence each without its full stop."""
     told = [
@@ -221,7 +227,7 @@ def _caveats(found: Found, target: Target, rare: dict[str, float], cluster: str)
     if found.nearness != "board":
         likeness = "the same core" if found.nearness == "core" else "a core of the same family"
         told.append(f"no point is of this board: these are of {likeness} elsewhere")
-    if "stands for the class" in target.device.soc:
+    if _is_class(target):
         told.append("the target stands for a class of devices; one of them may be faster or slower")
     told += [
         f"{share:.0%} of the time is in layers that fewer than three published networks have ({kind})"

@@ -125,8 +125,11 @@ def test_a_network_beside_itself_is_no_regression(networks: tuple[Path, Path]) -
 
 
 def test_a_half_more_is_found_twice(networks: tuple[Path, Path]) -> None:
-    """A regression rests on two sequences that share no sample."""
-    verdict = gate(*networks, GateSettings(max_regression=0.05, block_seconds=0.2))
+    """A regression rests on two sequences that share no sample; a busy machine may be unsure, never wrong."""
+    settings = GateSettings(max_regression=0.05, block_seconds=0.2)
+    tries = (gate(*networks, msgspec.structs.replace(settings, seed=seed)) for seed in range(4))
+    verdict = next((one for one in tries if one.answer != "inconclusive"), None)
+    assert verdict is not None
     assert verdict.answer == "regression", verdict.reason
     first, second = verdict.comparisons
     assert first.blocks != second.blocks

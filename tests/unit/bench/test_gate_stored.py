@@ -10,7 +10,7 @@ import pytest
 from slowed import equal_layers
 from stored import HOST, REFERENCES, made_blocks, made_samples
 
-from edgekd.bench.blocks import Input, expect_same_inputs
+from edgekd.bench.blocks import Block, Input, expect_same_inputs
 from edgekd.bench.gate import GateSettings
 from edgekd.bench.gate_report import markdown
 from edgekd.bench.gate_samples import FORMAT, NETWORK, Samples, read_samples, write_samples
@@ -125,11 +125,21 @@ def first_block(change: Callable[[dict[str, list[float]]], object]) -> Change:
     return apply
 
 
+def one_of_many() -> tuple[Block, ...]:
+    """Return blocks whose samples would sum a billion inferences."""
+    many = [
+        msgspec.structs.replace(block, inferences=dict.fromkeys(block.inferences, 10**9)) for block in made_blocks(1.0)
+    ]
+    return tuple(many)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         (changed(format=FORMAT + 1), f"format {FORMAT + 1}, but this edgekd reads {FORMAT}"),
         (changed(blocks=made_blocks(1, blocks=3)), "holds 3 blocks"),
+        (changed(threads=-1), "says -1 threads"),
+        (changed(blocks=one_of_many()), "block 1 sums numbers of inferences that are not from 1 to 100000"),
         (changed(references={"dense": "0"}), "fewer than two reference workloads"),
         (first_block(lambda times: times.pop("dense")), "block 1 is not of"),
         (first_block(lambda times: times["dense"].pop()), "block 1 has not the same number of samples"),

@@ -97,6 +97,17 @@ def test_the_interval_widens_with_the_distance_of_the_points() -> None:
     assert any("no point is of this board" in caveat for caveat in found[1].caveats)
 
 
+def test_a_class_of_devices_has_the_interval_of_a_family() -> None:
+    """The points of one board say less of the class that it stands for: the same estimate, and a wider interval."""
+    board = load_target("raspberry-pi-4")
+    soc = f"{board.device.soc} stands for the class"
+    of_class = msgspec.structs.replace(board, device=msgspec.structs.replace(board.device, soc=soc))
+    one, many = (estimated(MOBILENET, target, threads=2) for target in (board, of_class))
+    assert (one.nearness, many.nearness) == ("board", "family")
+    assert many.estimated_ms == one.estimated_ms
+    assert many.least_ms < one.least_ms < one.most_ms < many.most_ms
+
+
 def test_layers_that_few_published_networks_have_widen_the_interval() -> None:
     """A vision transformer is of matrix products that one published network has; the estimate says so."""
     usual, rare = (estimated(networks()[name], "raspberry-pi-4") for name in ("resnet50", "vision_transformer"))
