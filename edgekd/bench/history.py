@@ -1,5 +1,6 @@
 """The local history of measurements: one file each, comparable only where the fingerprints are equal."""
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,13 +29,11 @@ def history_folder(environment: Mapping[str, str]) -> Path:
 def remember(folder: Path, found: Measurement) -> Path:
     """Write *found* as a new file of *folder* and return its path."""
     stamp = found.date.replace(":", "").replace("-", "").partition("+")[0]
-    path = folder / f"{stamp}-{found.model_sha256[:12]}.json"
-    with disk_errors(path):
+    name = f"{stamp}-{found.model_sha256[:12]}"
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        number = 1
-        while path.exists():
-            number += 1
-            path = folder / f"{stamp}-{found.model_sha256[:12]}-{number}.json"
+        # Numbered in any case: those of one second are then in their order too.
+        path = next(one for number in itertools.count(1) if not (one := folder / f"{name}-{number:03d}.json").exists())
         write_atomically(path, msgspec.json.format(msgspec.json.encode(found), indent=1))
     return path
 
