@@ -21,13 +21,12 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_slower_network_ends_with_1_and_a_report_for_ci(tmp_path: Path) -> None:
-    """Half as many layers more, 5 % allowed."""
+    """Half as many layers more, 5 % allowed; a busy machine may be unsure (4) before it is sure, and never passes."""
     base, slow = equal_layers(tmp_path / "base.onnx", 6), equal_layers(tmp_path / "slow.onnx", 9)
     junit, summary = tmp_path / "gate.xml", tmp_path / "gate.md"
-    done = run(
-        *("--baseline", base, "--candidate", slow, "--max-regression", "5%", "--floor", "1us"),
-        *("--junit", junit, "--markdown", summary, "--json"),
-    )
+    words = ("--baseline", base, "--candidate", slow, "--max-regression", "5%", "--floor", "1us")
+    tries = (run(*words, "--junit", junit, "--markdown", summary, "--json", "--seed", seed) for seed in range(4))
+    done = next(one for one in tries if one.returncode != 4)
     assert done.returncode == 1, done.stderr
     verdict = json.loads(done.stdout)
     assert verdict["answer"] == "regression"

@@ -45,7 +45,8 @@ def app(tmp_path: Path) -> Path:
 def test_a_slower_network_fails_and_an_update_accepts_it(app: Path) -> None:
     """Twice as many layers fail by name with the ratio; after --edgekd-update they are the baseline."""
     equal_layers(app / "net.onnx", 12)
-    code, said = run(app)
+    tries = (run(app) for _ in range(4))
+    code, said = next(one for one in tries if "inconclusive" not in one[1])  # a busy machine may be unsure first
     assert code == 1
     assert "net.onnx: slower than its baseline: the candidate takes" in said
     assert "where that is wanted, pytest --edgekd-update" in said
