@@ -43,6 +43,9 @@ def command(  # noqa: PLR0913 - one for each option
     as_json: JsonOption = False,
 ) -> None:
     """Estimate a network's latency, from the device's own table or from published points. Nothing is measured."""
+    if not model.is_file():
+        message = f"{model}: no such file; give an ONNX file."
+        raise ConfigError(message)
     own = _own_table(table, target, threads)
     if own is not None:
         asked_of = import_module("edgekd.predict.calibrated")

@@ -96,3 +96,11 @@ def test_an_estimate_needs_no_torch(network: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    """Before anything heavy is loaded, and with what to give."""
+    words = [*edgekd_command(), "predict", str(tmp_path / "none.onnx"), "--target", "raspberry-pi-4"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("none.onnx: no such file; give an ONNX file.")
