@@ -21,7 +21,8 @@ from edgekd.export.shapes import fix_batch
 from edgekd.networks.blackbox import read_onnx
 from edgekd.predict.estimate import COVERAGE, FORMAT, LayerEstimate
 from edgekd.predict.gaussian import Rows
-from edgekd.predict.kernel_costs import KernelCosts, in_network
+from edgekd.predict.kernel_amounts import in_network
+from edgekd.predict.kernel_costs import KernelCosts
 from edgekd.predict.nominal import nominal_int8
 from edgekd.predict.operators import INTEGER
 from edgekd.predict.table import Table, TablePrecision

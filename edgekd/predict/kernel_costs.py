@@ -5,10 +5,8 @@ non-negative least squares of relative errors, times a smooth function of the lo
 the whole network reads, which decides from which cache it comes.
 """
 
-import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,26 +16,14 @@ from scipy.spatial import cKDTree
 
 from edgekd.core.errors import ConfigError
 from edgekd.predict.gaussian import Process, Rows, Scales, choose_scales, learn
-from edgekd.predict.layers import Layer
+from edgekd.predict.kernel_amounts import Kernel, amounts, family_of, features, kind_of
 
 LEAST_KERNELS: Final = 12
 """Fewer than these of a family say too little for a function of their own; all of their kind then have one."""
 MOST_KERNELS: Final = 1000
 """More than these of a family are thinned."""
-BLOCK: Final = 16
-"""Channels that a register of 512 bits holds, or four of 128; that a number is no multiple of it is a feature."""
-_CACHED_BYTES: Final = 2e5
-"""Networks smaller than this are alike: all of them stay in the first caches."""
 _OUTLIER: Final = 3.0
 _NEIGHBOURS: Final = 8
-
-
-class Kernel(msgspec.Struct, frozen=True, kw_only=True):
-    """A kernel in its network: its layer, and the bytes of all weights and of all activations there."""
-
-    layer: Layer
-    network_weight_bytes: int
-    network_activation_bytes: int
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +41,8 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def at(self, kernels: Sequence[Kernel]) -> Rows:
         """Return the microseconds of each of *kernels*."""
-        rest, _ = self.process.at(_features(kernels))
-        found: Rows = _terms(kernels) @ self.rates * np.exp(rest)
+        rest, _ = self.process.at(features(kernels))
+        found: Rows = amounts(kernels) @ self.rates * np.exp(rest)
         return found
 
 
@@ -102,32 +88,6 @@ class KernelCosts:
         return self._learned[name]
 
 
-def in_network(layers: Sequence[Layer]) -> tuple[Kernel, ...]:
-    """Return the *layers* of one network as kernels."""
-    size = {layer.precision: 1 if layer.precision == "int8" else 4 for layer in layers}
-    weights = sum(layer.weights * size[layer.precision] for layer in layers)
-    activations = sum(layer.written * size[layer.precision] for layer in layers)
-    return tuple(
-        Kernel(layer=layer, network_weight_bytes=weights, network_activation_bytes=activations) for layer in layers
-    )
-
-
-def family_of(layer: Layer) -> str:
-    """Return the name of the family of *layer*."""
-    form = ""
-    if layer.kind == "dense" and layer.in_channels < BLOCK:
-        form = " of few channels"
-    elif layer.kind == "linear" and layer.in_size[0] == 1:
-        form = " of one row"
-    width = " in int8" if layer.precision == "int8" and layer.operator in _EITHER else ""
-    return f"{layer.operator}, {layer.kind}{form}{width}"
-
-
-def kind_of(layer: Layer) -> str:
-    """Return the name of the family of all layers of the kind of *layer*."""
-    return f"any {layer.kind} in {layer.precision}"
-
-
 def grouped(kernels: Sequence[Kernel]) -> Mapping[str, list[int]]:
     """Return the places of the kernels of each family."""
     places: dict[str, list[int]] = defaultdict(list)
@@ -159,19 +119,19 @@ def _samples(kernels: Sequence[Kernel]) -> Iterable[tuple[str, list[int]]]:
 
 def _fit(kernels: Sequence[Kernel], times_us: Rows) -> Family:
     """Return the family of *kernels*."""
-    weighted = _terms(kernels) / times_us[:, None]
+    weighted = amounts(kernels) / times_us[:, None]
     size = weighted.max(axis=0)
     used = np.where(size > 0, size, 1.0)
     rates = nnls(weighted / used, np.ones(len(kernels)))[0] / used
     rates[0] = max(rates[0], 0.1 * float(times_us.min()))
-    rest, points = np.log(times_us) - np.log(_terms(kernels) @ rates), _features(kernels)
+    rest, points = np.log(times_us) - np.log(amounts(kernels) @ rates), features(kernels)
     return Family(rates=tuple(rates.tolist()), scales=choose_scales(points, _tamed(points, rest)))
 
 
 def _learned(family: Family, kernels: Sequence[Kernel], times_us: Rows) -> Learned:
     """Return *family* with the function through *kernels*."""
-    rates, points = np.array(family.rates), _features(kernels)
-    rest = np.log(times_us) - np.log(_terms(kernels) @ rates)
+    rates, points = np.array(family.rates), features(kernels)
+    rest = np.log(times_us) - np.log(amounts(kernels) @ rates)
     return Learned(rates=rates, process=learn(points, _tamed(points, rest), family.scales))
 
 
@@ -185,67 +145,3 @@ def _tamed(points: Rows, values: Rows) -> Rows:
     allowed = _OUTLIER * 1.48 * float(np.median(np.abs(values - middle)))
     tamed: Rows = np.clip(values, middle - allowed, middle + allowed)
     return tamed
-
-
-def _terms(kernels: Sequence[Kernel]) -> Rows:
-    """Return what costs at a constant rate (n, terms): a kernel itself, arithmetic, padded too, numbers moved."""
-    return np.array([_terms_of(kernel.layer) for kernel in kernels])
-
-
-def _terms_of(layer: Layer) -> list[float]:
-    per_group = (layer.in_channels / layer.groups, layer.out_channels / layer.groups)
-    padded = math.prod(math.ceil(count / BLOCK) * BLOCK / max(count, 1) for count in per_group)
-    passed = 0 if layer.macs else layer.written * math.prod(layer.kernel)
-    amounts = (layer.macs, layer.macs * padded, layer.weights, layer.read, layer.written, passed)
-    return [1.0, *(amount * 1e-6 for amount in amounts)]
-
-
-def _features(kernels: Sequence[Kernel]) -> Rows:
-    """Return what the smooth function of a family depends on (n, features)."""
-    return np.array(
-        [
-            [
-                *_FEATURES.get(kernel.layer.kind, _passing)(kernel.layer),
-                math.log(kernel.network_weight_bytes + _CACHED_BYTES),
-                math.log(kernel.network_activation_bytes + _CACHED_BYTES),
-            ]
-            for kernel in kernels
-        ]
-    )
-
-
-def _log(number: float) -> float:
-    return math.log(max(number, 1))
-
-
-def _convolution(layer: Layer) -> list[float]:
-    given, made = layer.in_channels / layer.groups, layer.out_channels / layer.groups
-    maps_read = layer.read / max(1, math.prod(layer.in_size) * layer.in_channels)
-    sizes = (given, made, *layer.out_size, *layer.kernel, layer.stride, layer.groups, maps_read)
-    return [*map(_log, sizes), given % BLOCK / BLOCK, made % BLOCK / BLOCK]
-
-
-def _product(layer: Layer) -> list[float]:
-    sizes = (layer.in_channels, layer.out_channels, layer.out_size[0], layer.groups)
-    return [*map(_log, sizes), layer.out_channels % BLOCK / BLOCK]
-
-
-def _passing(layer: Layer) -> list[float]:
-    sizes = (layer.read, layer.written, layer.in_channels, layer.out_channels, *layer.kernel, layer.stride)
-    return [*map(_log, sizes)]
-
-
-_EITHER: Final = frozenset(
-    {
-        *("Concat", "Flatten", "Gather", "MaxPool", "Pad", "Reshape", "Resize", "Slice", "Split", "Squeeze"),
-        *("Transpose", "Unsqueeze"),
-    }
-)
-"""Operators whose kernels take numbers of four bytes and of one."""
-
-_FEATURES: Final[Mapping[str, Callable[[Layer], list[float]]]] = MappingProxyType(
-    {
-        **dict.fromkeys(("dense", "pointwise", "grouped", "depthwise", "transposed"), _convolution),
-        **dict.fromkeys(("linear", "product"), _product),
-    }
-)

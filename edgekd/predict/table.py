@@ -11,7 +11,8 @@ from edgekd.bench.kernel_run import KernelRun
 from edgekd.core.disk import disk_errors, write_atomically
 from edgekd.core.errors import ConfigError
 from edgekd.predict.gaussian import Rows
-from edgekd.predict.kernel_costs import Family, Kernel, KernelCosts, in_network
+from edgekd.predict.kernel_amounts import Kernel, in_network
+from edgekd.predict.kernel_costs import Family, KernelCosts
 from edgekd.predict.layers import Layer
 
 FORMAT: Final = 1

@@ -5,7 +5,8 @@ import pytest
 
 from edgekd.core.errors import ConfigError
 from edgekd.predict.gaussian import Rows
-from edgekd.predict.kernel_costs import Kernel, KernelCosts, fit_families, in_network
+from edgekd.predict.kernel_amounts import Kernel, in_network
+from edgekd.predict.kernel_costs import KernelCosts, fit_families
 from edgekd.predict.layers import Layer
 
 
