@@ -41,11 +41,11 @@ def _head(draft: Draft, value: Value) -> Value:
         axes = draft.integers(1)
         flat = draft.node("ReduceMean", [value, axes], (1, value.shape[2]), keepdims=0)
     else:
-        small = value.numbers <= 4096 and draft.random.random() < 0.3  # noqa: PLR2004
+        small = value.numbers <= 8192 and draft.random.random() < 0.3  # noqa: PLR2004
         mean = value if small else draft.node("GlobalAveragePool", [value], (*value.shape[:2], 1, 1))
         flat = draft.node("Flatten", [mean], (1, mean.numbers), axis=1)
     classes = round(log_uniform(draft, 2, 1500))
-    for width in (*([some_channels(draft, 32, 2048)] if draft.random.random() < 0.4 else []), classes):  # noqa: PLR2004
+    for width in (*([some_channels(draft, 32, 2048)] if draft.random.random() < 0.5 else []), classes):  # noqa: PLR2004
         draft.macs += flat.shape[1] * width
         weight = draft.weight(width, flat.shape[1])
         flat = draft.node("Gemm", [flat, weight, draft.weight(width, fan_in=4)], (1, width), transB=1)

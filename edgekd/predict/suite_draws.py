@@ -24,7 +24,7 @@ def one_of(draft: Draft, choices: Mapping[Choice, float]) -> Choice:
 
 def some_channels(draft: Draft, low: float = CHANNELS[0], high: float = CHANNELS[1]) -> int:
     """Return a number of channels: mostly a multiple of 8 or 16, as networks have them."""
-    multiple = one_of(draft, {16: 4.0, 8: 4.0, 4: 1.0, 1: 1.0})
+    multiple = one_of(draft, {16: 4.0, 8: 4.0, 4: 1.5, 2: 0.5, 1: 0.5})
     return max(multiple, multiple * round(log_uniform(draft, low, max(low, high)) / multiple))
 
 

@@ -10,15 +10,20 @@ from edgekd.predict.drafting import Draft, Value
 from edgekd.predict.suite_draws import CHANNELS, around, log_uniform, one_of, some_channels
 from edgekd.predict.suite_layers import activation, add, conv, layer_norm, norm, products, sliced
 
-IMAGE_SIDES: Final = (8, 256)
+IMAGE_SIDES: Final = (24, 320)
+_STEM_PRODUCTS: Final = 200.0
+"""Of each pixel in a light stem: what the whole network may multiply bounds the image."""
 
 Block = Callable[[Draft, Value], Value]
 
 
 def start_image(draft: Draft, budget: float) -> Value:
     """Return the start: an image and its stem, or a map from the middle of a network."""
-    if draft.random.random() < 0.3:  # noqa: PLR2004 - a third starts with pixels
-        side = round(log_uniform(draft, 24, IMAGE_SIDES[1]))
+    if draft.random.random() < 0.4:  # noqa: PLR2004 - a good third starts with pixels
+        fitting = (budget / _STEM_PRODUCTS) ** 0.5
+        side = round(
+            draft.random.uniform(IMAGE_SIDES[0], float(np.clip(fitting, 1.2 * IMAGE_SIDES[0], IMAGE_SIDES[1])))
+        )
         value = draft.input(1, one_of(draft, {3: 3.0, 1: 1.0}), side, side)
         kernel = one_of(draft, {3: 5.0, 5: 1.0, 7: 2.0, 4: 1.0})
         stride = kernel if kernel == 4 else one_of(draft, {1: 1.0, 2: 2.0})  # noqa: PLR2004 - patches
@@ -134,7 +139,7 @@ def _shuffled(draft: Draft, value: Value) -> Value:
 
 def _pool(draft: Draft, value: Value) -> Value:
     """Return the maxima or means of windows."""
-    operator = one_of(draft, {"MaxPool": 2.0, "AveragePool": 1.0})
+    operator = one_of(draft, {"MaxPool": 3.0, "AveragePool": 2.0})
     kernel, stride = one_of(draft, {(2, 2): 2.0, (3, 2): 2.0, (3, 1): 1.0})
     pad = 1 if kernel == 3 else 0  # noqa: PLR2004
     size = tuple((length + 2 * pad - kernel) // stride + 1 for length in value.shape[2:])
@@ -142,6 +147,17 @@ def _pool(draft: Draft, value: Value) -> Value:
         return value
     attributes = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
     return draft.node(operator, [value], (*value.shape[:2], *size), **attributes)
+
+
+def _padded(draft: Draft, value: Value) -> Value:
+    """Return *value* with zeros around it, below and right of it, or as channels after its own."""
+    channels, height, width = value.shape[1:]
+    more = min(channels, max(8, CHANNELS[1] - channels))
+    before, after = one_of(
+        draft, {((0, 1, 1), (0, 1, 1)): 1.0, ((0, 0, 0), (0, 1, 1)): 1.0, ((0, 0, 0), (more, 0, 0)): 1.0}
+    )
+    shape = (1, *(size + low + high for size, low, high in zip((channels, height, width), before, after, strict=True)))
+    return draft.node("Pad", [value, draft.integers(0, *before, 0, *after)], shape)
 
 
 def _resize(draft: Draft, value: Value) -> Value:
@@ -178,10 +194,11 @@ IMAGE_BLOCKS: Final[Mapping[str, tuple[float, Block]]] = MappingProxyType(
         "grouped": (1.2, _grouped),
         "gate": (0.5, _gate),
         "joined": (1.0, _joined),
-        "shuffled": (0.8, _shuffled),
-        "pool": (0.8, _pool),
+        "shuffled": (1.2, _shuffled),
+        "pool": (1.0, _pool),
         "resize": (0.3, _resize),
-        "norm": (0.3, norm),
+        "norm": (0.4, norm),
+        "padded": (0.3, _padded),
         "channels last": (0.8, _channels_last),
     }
 )
