@@ -32,7 +32,7 @@ def of_rank(rank: int, size: int = 64) -> nn.Linear:
 
 def rows(layer: nn.Module, count: int = 1) -> tuple[Form, ...]:
     """Return the one use of a linear *layer*, on *count* rows."""
-    out_channels, in_channels = layer.weight.shape  # type: ignore[union-attr, misc]
+    out_channels, in_channels = layer.weight.shape  # type: ignore[misc]
     size = (count, 1)
     return (
         Form(is_convolution=False, in_channels=in_channels, out_channels=out_channels, in_size=size, out_size=size),
