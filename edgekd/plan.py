@@ -13,10 +13,12 @@ from msgspec import Meta
 from edgekd.core.errors import ConfigError
 from edgekd.core.strict import convert, read_toml, suggestion
 from edgekd.stages.pinning import complete_origin
+from edgekd.stages.pricing import Priced, layer_prices
 from edgekd.stages.settings import (
     STAGE_SETTINGS,
     Distill,
     Export,
+    FactorizeLayers,
     Kind,
     Measure,
     Prune,
@@ -47,7 +49,8 @@ _TABLES: Final = ("data", *STAGE_SETTINGS, "budgets")
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides a run. *stages* are in order, each fed by those before; *measure* ends it.
 
-    *target* is the name or path that was asked for. *notes* say what was left out, and why.
+    *target* is the name or path that was asked for. *notes* say what was left out and
+    why, and what the prices of layers rest on.
     """
 
     target: str
@@ -100,7 +103,17 @@ def make_plan(target: str | None, recipe: Mapping[str, Any], *, seed: int | None
         raise ConfigError(message)
     data = convert(dict(recipe.get("data", {})), Data, where=f"{where}: data")
     facts = load_target(name)
-    resolved = {stage: _settings(stage, facts, dict(recipe.get(stage, {})), where) for stage in STAGE_SETTINGS}
+    asked = _asked_precision(recipe, where)
+    shipped = shipped_precision(facts, asked)
+    priced = layer_prices(facts, shipped)
+    decided: dict[str, Tables] = {
+        "factorize": {"prices_ns": msgspec.to_builtins(priced.prices_ns)},
+        "export": {"precision": shipped, "variants": _variants(facts, asked)},
+    }
+    resolved = {
+        stage: _settings(stage, kind.for_target(facts) | decided.get(stage, {}), dict(recipe.get(stage, {})), where)
+        for stage, kind in STAGE_SETTINGS.items()
+    }
     export, measure = resolved["export"], resolved["measure"]
     assert isinstance(export, Export)  # noqa: S101 - the table says so
     assert isinstance(measure, Measure)  # noqa: S101 - the table says so
@@ -112,7 +125,15 @@ def make_plan(target: str | None, recipe: Mapping[str, Any], *, seed: int | None
         msgspec.to_builtins(facts.budgets) | dict(recipe.get("budgets", {})), Budgets, where=f"{where}: budgets"
     )
     chosen = explicit.seed if explicit.seed is not None else header.seed or 0
-    return Plan(target=name, data=data, seed=chosen, stages=stages, measure=measure, budgets=budgets, notes=notes)
+    return Plan(
+        target=name,
+        data=data,
+        seed=chosen,
+        stages=stages,
+        measure=measure,
+        budgets=budgets,
+        notes=(*notes, _told_prices(resolved["factorize"], priced)),
+    )
 
 
 def plan_to_toml(plan: Plan) -> str:
@@ -164,18 +185,39 @@ def parse_value(text: str) -> Any:  # noqa: ANN401 - whatever TOML can say
         return text
 
 
-def _settings(stage: str, target: Target, given: Tables, where: str) -> Settings:
-    """Return a stage's settings: its defaults, the target's numbers over them, then the recipe's."""
+def _asked_precision(recipe: Mapping[str, Any], where: str) -> AskedPrecision:
+    """Return the precision that *recipe* asks to ship."""
+    given = {"precision": recipe.get("export", {}).get("precision", "auto")}
+    return convert(given, Asked, where=f"{where}: export").precision
+
+
+def _settings(stage: str, decided: Tables, given: Tables, where: str) -> Settings:
+    """Return a stage's settings: its defaults, what is *decided* for the target over them, then the recipe's."""
     kind = STAGE_SETTINGS[stage]
-    fields = kind.for_target(target)
     if kind is Export:
-        precision = {"precision": given.pop("precision", "auto")}
-        asked = convert(precision, Asked, where=f"{where}: {stage}").precision
-        fields["precision"] = shipped_precision(target, asked)
-        fields["variants"] = _variants(target, asked)
+        given.pop("precision", None)  # what was asked is decided
     if "factory" in kind.__struct_fields__:
         complete_origin(kind, given, where=f"{where}: {stage}")
-    return convert(fields | given, kind, where=f"{where}: {stage}")
+    return convert(_over(decided, given), kind, where=f"{where}: {stage}")
+
+
+def _over(decided: Tables, given: Tables) -> Tables:
+    """Return *given* over *decided*; a table in both keeps what *given* does not name."""
+    inner = {
+        name: value | given[name]
+        for name, value in decided.items()
+        if isinstance(value, dict) and isinstance(given.get(name), dict)
+    }
+    return decided | given | inner
+
+
+def _told_prices(factorize: Settings, priced: Priced) -> str:
+    """Return the note on what layers are priced by, and which prices the recipe changes."""
+    assert isinstance(factorize, FactorizeLayers)  # noqa: S101 - the table says so
+    used, known = (msgspec.structs.asdict(prices) for prices in (factorize.prices_ns, priced.prices_ns))
+    changed = [name for name in used if used[name] != known[name]]
+    but = f"; the recipe changes {', '.join(changed)}" if changed else ""
+    return f"factorize: decides by {priced.basis}{but}"
 
 
 def _variants(target: Target, asked: AskedPrecision) -> tuple[str, ...]:

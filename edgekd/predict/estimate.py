@@ -2,22 +2,22 @@
 
 import math
 from collections.abc import Sequence
-from typing import get_args
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.core.errors import ConfigError
-from edgekd.predict.fitted import fitted, part_of, priced, published_amounts, published_errors, published_makeups
-from edgekd.predict.ground import SAME_CLOCK, Found, Nearness, Processor, find
+from edgekd.predict.fitted import fitted, part_of, published_amounts, published_errors, published_makeups
+from edgekd.predict.ground import SAME_CLOCK, Found, Nearness
 from edgekd.predict.kinds import covered_kind
 from edgekd.predict.layers import Layer, Precision
 from edgekd.predict.likeness import corrections, distances, makeup
 from edgekd.predict.published import Group
 from edgekd.predict.strangeness import interval_scale
+from edgekd.predict.target_ground import ground_of, is_class
 from edgekd.predict.terms import amounts_of
-from edgekd.targets import Target, refusal
+from edgekd.targets import Target
 
 FORMAT = 1
 COVERAGE = 0.9
@@ -79,7 +79,10 @@ def estimate(
     Raises ConfigError where there is no ground: a GPU, a device with neither points nor a core like published ones, a
     precision or thread count that no point has.
     """
-    found = _ground(target, precision, threads, cluster)
+    found = ground_of(target, precision, threads, cluster)
+    if isinstance(found, str):
+        message = f"{target.name}: {found}; {_CALIBRATE}."
+        raise ConfigError(message)
     amounts = amounts_of(layers, precision)
     costs = np.exp(found.prices - _expected_error(layers, precision, threads)) * amounts
     total = float(costs.sum())
@@ -115,59 +118,6 @@ def estimate(
             for layer, cost in zip(layers, costs.sum(axis=1), strict=True)
         ),
     )
-
-
-def _ground(target: Target, precision: Precision, threads: int, cluster: str) -> Found:
-    """Return what points say about a cluster of *target*; ConfigError saying why where they say nothing."""
-    if target.runtime.execution_provider != "CPUExecutionProvider":
-        gpu = "" if target.device.gpu is None else f" ({target.device.gpu.name})"
-        message = (
-            f"{target.name}: {target.runtime.name} runs on {target.runtime.execution_provider}{gpu}; the published "
-            f"points with known layers are of CPUs, so there is no ground for an estimate; {_CALIBRATE}."
-        )
-        raise ConfigError(message)
-    why = refusal(target, precision)
-    if why is not None:
-        raise ConfigError(why)
-    if precision == "fp16" and target.precision.fp16.verdict != "fast":
-        message = (
-            f"{target.name}: fp16 is {target.precision.fp16.verdict} there ({target.precision.fp16.why}), while the "
-            f"published fp16 points compute in half precision: no ground for an estimate; {_CALIBRATE}."
-        )
-        raise ConfigError(message)
-    clusters = target.device.clusters
-    chosen = clusters[cluster]
-    if threads > chosen.cores:
-        message = (
-            f"{target.name}: {threads} threads asked, but its {chosen.core} cluster has {chosen.cores} core(s), and no "
-            f"point is of threads that wait for each other; ask for at most {chosen.cores}."
-        )
-        raise ConfigError(message)
-    fastest = max(one.clock_ghz for one in clusters.values())
-    asked = Processor(
-        soc=target.device.soc,
-        core=chosen.core,
-        clock_ghz=chosen.clock_ghz,
-        is_little=chosen.clock_ghz < fastest,
-        threads=threads,
-        precision=precision,
-    )
-    found = find(asked, priced(precision))
-    if found is None:
-        message = (
-            f"{target.name}: no published point with {precision} and {threads} thread(s) is of {target.device.soc}, of "
-            f"its {chosen.core} or of a core like it{_others(asked)}; {_CALIBRATE}."
-        )
-        raise ConfigError(message)
-    # A class has many boards: the points of one are those of a core of the family for the others.
-    return msgspec.structs.replace(found, nearness="family") if _is_class(target) else found
-
-
-def _others(asked: Processor) -> str:
-    """Return which precisions there would be ground for, as words in brackets."""
-    precisions: tuple[Precision, ...] = get_args(Precision)
-    others = [one for one in precisions if find(msgspec.structs.replace(asked, precision=one), priced(one))]
-    return f" (there are points with {' and '.join(others)})" if others else ""
 
 
 def _width(found: Found, amounts: NDArray[np.float64], precision: Precision) -> float:
@@ -206,11 +156,6 @@ def _told(group: Group) -> Ground:
     )
 
 
-def _is_class(target: Target) -> bool:
-    """Tell whether *target* is a class of devices, of which its system on a chip is one."""
-    return "stands for the class" in target.device.soc
-
-
 def _caveats(found: Found, target: Target, rare: dict[str, float], cluster: str) -> list[str]:
     """Return what speaks against the estimate, a sentence each without its full stop."""
     told = [
@@ -227,7 +172,7 @@ def _caveats(found: Found, target: Target, rare: dict[str, float], cluster: str)
     if found.nearness != "board":
         likeness = "the same core" if found.nearness == "core" else "a core of the same family"
         told.append(f"no point is of this board: these are of {likeness} elsewhere")
-    if _is_class(target):
+    if is_class(target):
         told.append("the target stands for a class of devices; one of them may be faster or slower")
     told += [
         f"{share:.0%} of the time is in layers that fewer than three published networks have ({kind})"

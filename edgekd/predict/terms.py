@@ -76,12 +76,17 @@ def amounts_of(layers: Iterable[Layer], precision: Precision) -> NDArray[np.floa
     rows = []
     for layer in layers:
         row = np.zeros(len(TERMS))
-        for name, amount in _AMOUNTS[layer.kind](layer).items():
+        for name, amount in amounts_by_name(layer).items():
             row[_INDEX[name]] += amount
         if precision == "fp16" and layer.out_channels // layer.groups % _HALF_VECTOR:
             row[ragged] = row[_INDEX["winograd_products"]]
         rows.append(row)
     return np.array(rows).reshape(-1, len(TERMS))
+
+
+def amounts_by_name(layer: Layer) -> Mapping[str, float]:
+    """Return the amounts of *layer* by the names of their terms, as in every precision but half."""
+    return _AMOUNTS[layer.kind](layer)
 
 
 def _convolution(layer: Layer) -> Mapping[str, float]:

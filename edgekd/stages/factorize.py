@@ -1,17 +1,19 @@
 """factorize: layers split by truncated SVD where the estimated cost falls, then recovery with the teacher."""
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from edgekd.core.errors import StageError
 from edgekd.lowrank.choice import choose
-from edgekd.lowrank.cost import CostModel, positions_of
+from edgekd.lowrank.forms import forms_of
 from edgekd.lowrank.svd import truncated
 from edgekd.networks.answer import examples
 from edgekd.networks.counting import count_macs
 from edgekd.networks.edits import Factorize, replace_module
 from edgekd.networks.network import load_network
+from edgekd.stages.layer_cost import microseconds
 from edgekd.stages.recovery import recover
 from edgekd.stages.result import ensure_better_than_chance, ensure_same_answers, save_result
 from edgekd.stages.settings import FactorizeLayers
@@ -21,13 +23,9 @@ from edgekd.stages.stage import Env, Inputs, Record
 def run(settings: FactorizeLayers, inputs: Inputs, out: Path, env: Env) -> Record:
     """Split, recover and save the student; without a layer to split it stays bit for bit as it was."""
     network, student = load_network(inputs["student"])
-    cost = CostModel(
-        gmacs_per_s=settings.gmacs_per_s,
-        ns_per_activation=settings.ns_per_activation,
-        layer_overhead_us=settings.layer_overhead_us,
-    )
-    positions = positions_of(student, examples(env.task.shapes, batch=1))
-    layers = choose(student, positions, cost, energy=settings.energy, multiple=settings.rank_multiple)
+    forms = forms_of(student, examples(env.task.shapes, batch=1))
+    cost_us = partial(microseconds, settings.prices_ns)
+    layers = choose(student, forms, cost_us, energy=settings.energy, multiple=settings.rank_multiple)
     edits = tuple(Factorize(path=layer.path, rank=layer.rank) for layer in layers if layer.rank is not None)
     for edit in edits:
         replace_module(student, edit.path, truncated(student.get_submodule(edit.path), rank=edit.rank))

@@ -157,28 +157,38 @@ class Prune(Recovery, Settings, frozen=True, kw_only=True, forbid_unknown_fields
         return {"multiple": target.channels.multiple}
 
 
-class FactorizeLayers(Recovery, Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Split linear and 1x1 convolution layers whose estimated cost falls, keeping *energy*, then recover."""
+class LayerPrices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nanoseconds for one of each amount that a linear or 1x1 convolution layer is made of: terms of ``predict``.
 
-    stage: ClassVar[Declaration] = Declaration(name="factorize", version=2, takes=("student",), gives=("student",))
+    *ragged_products* come on top, in a layer whose channels are no multiple of four. *vector_products* are those of a
+    matrix with a single row, *numbers* the activations that are read and written.
+    """
+
+    pointwise_products: NotNegative
+    ragged_products: NotNegative
+    vector_products: NotNegative
+    numbers: NotNegative
+    layers: NotNegative
+
+
+class FactorizeLayers(Recovery, Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Split linear and 1x1 convolution layers whose cost at *prices_ns* falls, keeping *energy*, then recover.
+
+    The plan takes the prices from what is known of the target for the precision that ships (``stages/pricing.py``).
+    """
+
+    stage: ClassVar[Declaration] = Declaration(name="factorize", version=3, takes=("student",), gives=("student",))
 
     energy: Annotated[float, Meta(gt=0, le=1)] = 0.85
     rank_multiple: Count
-    gmacs_per_s: Positive
-    ns_per_activation: NotNegative
-    layer_overhead_us: NotNegative
+    prices_ns: LayerPrices
     epochs: Count = 5
     lr: Positive = 0.03
 
     @classmethod
     def for_target(cls, target: Target) -> dict[str, Any]:
-        """Return the target's prices of arithmetic and of a layer."""
-        return {
-            "rank_multiple": target.channels.multiple,
-            "gmacs_per_s": target.cost.gmacs_per_s,
-            "ns_per_activation": target.cost.ns_per_activation,
-            "layer_overhead_us": target.cost.layer_overhead_us,
-        }
+        """Return the channel multiple that the target's kernels like."""
+        return {"rank_multiple": target.channels.multiple}
 
 
 class Quantize(Recovery, Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):

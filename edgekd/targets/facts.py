@@ -130,10 +130,15 @@ class Channels(_Table, frozen=True, kw_only=True):
 
 
 class Cost(_Table, frozen=True, kw_only=True):
-    """A rough price of a layer: ``MACs / gmacs_per_s``, plus what each number it writes and the layer itself cost."""
+    """A rough price of a layer: ``MACs / gmacs_per_s``, plus what each number it writes and the layer itself cost.
+
+    It decides which layers are split where no published points do: on a GPU, or on a CPU that none is like.
+    """
 
     gmacs_per_s: Annotated[Positive, Meta(description="10^9 multiply-accumulates per second.")]
-    ns_per_activation: Annotated[NotNegative, Meta(description="Nanoseconds for each number that a layer writes.")]
+    ns_per_activation: Annotated[
+        NotNegative, Meta(description="Nanoseconds for each number that a layer writes, and the next one reads.")
+    ]
     layer_overhead_us: Annotated[NotNegative, Meta(description="Microseconds for each layer.")]
 
 
@@ -218,7 +223,7 @@ class Target(_Table, frozen=True, kw_only=True):
     runtime: Annotated[Runtime, Meta(description="What runs the file.")]
     precision: Annotated[Precision, Meta(description="What is shipped, and how each precision fares.")]
     channels: Annotated[Channels, Meta(description="How many channels the kernels like.")]
-    cost: Annotated[Cost, Meta(description="A rough price of a layer.")]
+    cost: Annotated[Cost, Meta(description="A rough price of a layer, for where no published points give one.")]
     benchmark: Annotated[Benchmark, Meta(description="How to measure on the device.")]
     budgets: Annotated[Budgets, Meta(description="What the shipped file may cost.")]
     sources: Annotated[tuple[Source, ...], Meta(description="Where the facts come from, each in exactly one entry.")]

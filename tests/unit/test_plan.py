@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import tomli_w
 from hypothesis import given
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from edgekd.core.errors import ConfigError
 from edgekd.core.strict import read_toml
 from edgekd.plan import Plan, assign, make_plan, plan_to_toml, read_recipe
-from edgekd.stages.settings import Distill, Export, FactorizeLayers, Prune, Quantize, Teach
-from edgekd.targets import load_target, target_file, target_names
+from edgekd.stages.pricing import layer_prices
+from edgekd.stages.settings import Distill, Export, FactorizeLayers, LayerPrices, Prune, Quantize, Teach
+from edgekd.targets import PrecisionName, load_target, target_file, target_names
 
 ALL_STAGES = ["teach", "distill", "prune", "factorize", "quantize", "export"]
 
@@ -28,6 +30,7 @@ CHANGES: list[tuple[str, ...]] = [
     ("data.source=folder:photos", "data.size=[32, 32]", "data.mean=[0.5]", "data.std=[0.25]"),
     ("prune.source=teacher", 'quantize.student_features=["a"]', 'quantize.teacher_features=["b"]'),
     ("distill.factory=",),
+    ("factorize.prices_ns.numbers=0.25",),
 ]
 
 
@@ -73,15 +76,13 @@ def test_every_number_survives_being_printed(ratio: float, lr: float, epochs: in
 
 @pytest.mark.parametrize("name", target_names())
 def test_the_targets_numbers_are_the_plans(name: str) -> None:
-    """Channel multiple, prices of a layer, placement, versions and budgets are those of the target's file."""
+    """Channel multiple, placement, versions and budgets are those of the target's file."""
     facts, plan = read_toml(target_file(name)), plan_of(name)
     prune, factorize, export = (plan.settings_of(kind) for kind in (Prune, FactorizeLayers, Export))
     assert isinstance(prune, Prune)
     assert isinstance(factorize, FactorizeLayers)
     assert isinstance(export, Export)
     assert prune.multiple == factorize.rank_multiple == facts["channels"]["multiple"]
-    cost = (factorize.gmacs_per_s, factorize.ns_per_activation, factorize.layer_overhead_us)
-    assert cost == tuple(facts["cost"][fact] for fact in ("gmacs_per_s", "ns_per_activation", "layer_overhead_us"))
     assert (export.runtime, export.opset, export.ir_version) == tuple(
         facts["runtime"][fact] for fact in ("name", "opset", "ir_version")
     )
@@ -107,9 +108,9 @@ def test_a_device_without_int8_gets_no_quantize_stage_and_the_reason() -> None:
     assert names_of(plan) == [name for name in ALL_STAGES if name != "quantize"]
     assert (export.precision, export.variants, export.opset) == ("fp16", ("fp32", "fp16"), 13)
     assert plan.settings_of(Quantize) is None
-    assert len(plan.notes) == 1
-    assert "quantize" in plan.notes[0]
-    assert "5.3" in plan.notes[0]
+    note, _ = plan.notes
+    assert "quantize" in note
+    assert "5.3" in note
 
 
 def test_int8_is_refused_where_the_device_has_none() -> None:
@@ -130,7 +131,39 @@ def test_a_stage_with_nothing_to_do_is_left_out_and_said_so() -> None:
     """prune.ratio = 0 removes nothing; without an INT8 file there is nothing to quantize."""
     plan = plan_of("raspberry-pi-4", "prune.ratio=0", "export.precision=fp32")
     assert names_of(plan) == ["teach", "distill", "factorize", "export"]
-    assert [note.partition(":")[0] for note in plan.notes] == ["prune", "quantize"]
+    assert [note.partition(":")[0] for note in plan.notes] == ["prune", "quantize", "factorize"]
+
+
+def prices_of(plan: Plan) -> LayerPrices:
+    """Return what a layer costs by *plan*."""
+    factorize = plan.settings_of(FactorizeLayers)
+    assert isinstance(factorize, FactorizeLayers)
+    return factorize.prices_ns
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_layers_have_the_prices_of_the_precision_that_ships(precision: PrecisionName) -> None:
+    """The recipe may ship another precision than the target's default; the prices follow, and the note names it."""
+    plan = plan_of("raspberry-pi-4", f"export.precision={precision}")
+    assert prices_of(plan) == layer_prices(load_target("raspberry-pi-4"), precision).prices_ns
+    assert f"the prices of `edgekd predict` in {precision} with 4 thread(s)" in plan.notes[-1]
+
+
+def test_a_device_without_ground_plans_with_the_costs_of_its_file_and_says_so() -> None:
+    """The Jetson Nano's GPU: 138 GMAC/s, 0.156 ns for a number written once and read once, 20 us for a layer."""
+    plan = plan_of("jetson-nano")
+    assert prices_of(plan) == LayerPrices(
+        pointwise_products=0.007246, ragged_products=0, vector_products=0.007246, numbers=0.078, layers=20_000
+    )
+    assert plan.notes[-1].startswith("factorize: decides by the rough prices of the target's [cost], since tensorrt")
+
+
+def test_a_price_that_the_recipe_gives_changes_that_price_alone_and_is_noted() -> None:
+    """The others stay those of the target; the note names the one that is the recipe's."""
+    prices, usual = prices_of(plan_of("raspberry-pi-4", "factorize.prices_ns.layers=7")), plan_of("raspberry-pi-4")
+    assert prices == msgspec.structs.replace(prices_of(usual), layers=7)
+    note = plan_of("raspberry-pi-4", "factorize.prices_ns.layers=7").notes[-1]
+    assert note == usual.notes[-1] + "; the recipe changes layers"
 
 
 def test_a_table_in_a_recipe_changes_what_it_names_alone() -> None:
@@ -177,6 +210,10 @@ def test_a_target_may_be_a_path(tmp_path: Path) -> None:
         ("prune.ratio=half", ["ratio: 'half' given", "a number"]),
         ("prune.ratio=", ["ratio: '' given"]),
         ("factorize.energy=0", ["energy: 0 given", "more than 0"]),
+        ("factorize.prices_ns=3", ["factorize: prices_ns: 3 given", "a table"]),
+        ("factorize.prices_ns.layers=-1", ["prices_ns.layers: -1 given", "at least 0"]),
+        ("factorize.prices_ns.layer=1", ["prices_ns.layer: unknown field", "did you mean 'layers'?"]),
+        ("factorize.gmacs_per_s=9", ["factorize", "gmacs_per_s: unknown field"]),
         ("teach.epochs=0", ["teach.epochs: 0 given", "nothing to learn from"]),
         ("distill.epochs=0", ["epochs: 0 given", "at least 1"]),
         ("distill.alpha=1.5", ["distill: alpha: 1.5 given", "at most 1"]),

@@ -1,13 +1,25 @@
 """The choice of layers: by cost, with a reason for each."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import nn
 
-from edgekd.lowrank.choice import LayerChoice, choose
-from edgekd.lowrank.cost import CostModel
+from edgekd.lowrank.choice import Cost, LayerChoice, choose
+from edgekd.lowrank.forms import Form
 
-ARITHMETIC = CostModel(gmacs_per_s=1.0, ns_per_activation=0.0, layer_overhead_us=0.0)
+
+def costing(*, macs: float = 1e-3, written: float = 0.0, layers: float = 0.0) -> Cost:
+    """Return the cost in microseconds at these prices: of a product, of a number written, of a layer."""
+
+    def cost_us(forms: Sequence[Form]) -> float:
+        return sum(macs * form.macs + written * form.written + layers for form in forms)
+
+    return cost_us
+
+
+ARITHMETIC = costing()
 
 
 def of_rank(rank: int, size: int = 64) -> nn.Linear:
@@ -18,9 +30,18 @@ def of_rank(rank: int, size: int = 64) -> nn.Linear:
     return layer
 
 
-def only(layer: nn.Module, cost: CostModel, *, energy: float = 0.99, multiple: int = 8) -> LayerChoice:
+def rows(layer: nn.Module, count: int = 1) -> tuple[Form, ...]:
+    """Return the one use of a linear *layer*, on *count* rows."""
+    out_channels, in_channels = layer.weight.shape  # type: ignore[misc]
+    size = (count, 1)
+    return (
+        Form(is_convolution=False, in_channels=in_channels, out_channels=out_channels, in_size=size, out_size=size),
+    )
+
+
+def only(layer: nn.Module, cost: Cost, *, energy: float = 0.99, multiple: int = 8) -> LayerChoice:
     """Return the choice for a network of one layer that is applied once."""
-    (choice,) = choose(nn.Sequential(layer), {"0": 1}, cost, energy=energy, multiple=multiple)
+    (choice,) = choose(nn.Sequential(layer), {"0": rows(layer)}, cost, energy=energy, multiple=multiple)
     return choice
 
 
@@ -35,9 +56,7 @@ def test_a_layer_of_low_rank_is_split_and_both_costs_are_told() -> None:
 
 def test_the_price_of_a_further_layer_decides() -> None:
     """3.072 us of arithmetic are saved: a layer may cost less than that, not more."""
-    cheap, dear = (
-        CostModel(gmacs_per_s=1.0, ns_per_activation=0.0, layer_overhead_us=overhead) for overhead in (3.0, 3.1)
-    )
+    cheap, dear = (costing(layers=overhead) for overhead in (3.0, 3.1))
 
     assert only(of_rank(8), cheap).rank == 8
     assert only(of_rank(8), dear).rank is None
@@ -46,9 +65,7 @@ def test_the_price_of_a_further_layer_decides() -> None:
 
 def test_the_price_of_writing_decides_too() -> None:
     """Eight numbers more are written between the two layers: at 384 ns each they eat up the saving."""
-    cheap, dear = (
-        CostModel(gmacs_per_s=1.0, ns_per_activation=price, layer_overhead_us=0.0) for price in (380.0, 388.0)
-    )
+    cheap, dear = (costing(written=price) for price in (0.380, 0.388))
 
     assert only(of_rank(8), cheap).rank == 8
     assert only(of_rank(8), dear).rank is None
@@ -86,7 +103,9 @@ def test_every_linear_and_convolution_layer_gets_a_reason() -> None:
         of_rank(8),
     )
 
-    choices = choose(network, {"0": 9, "2": 9, "3": 9, "5": 1, "6": 1}, ARITHMETIC, energy=0.99, multiple=8)
+    forms = {path: rows(network.get_submodule(path)) for path in ("5", "6")}
+
+    choices = choose(network, forms, ARITHMETIC, energy=0.99, multiple=8)
 
     assert {choice.path: choice.reason for choice in choices} == {
         "0": "kernel 3x3; only 1x1 is split by plain SVD",
@@ -99,11 +118,28 @@ def test_every_linear_and_convolution_layer_gets_a_reason() -> None:
     assert [choice.path for choice in choices if choice.rank is not None] == ["6"]
 
 
+def test_a_layer_that_is_used_twice_costs_twice() -> None:
+    """Whole and split: one layer each time, then two."""
+    layer = of_rank(8)
+
+    (choice,) = choose(nn.Sequential(layer), {"0": rows(layer) * 2}, costing(layers=1.0), energy=0.99, multiple=8)
+
+    assert choice.estimated_cost_us == pytest.approx((2 * (4.096 + 1), 2 * (1.024 + 2)))
+
+
+def test_a_cost_that_falls_while_arithmetic_rises_is_no_reason_to_split() -> None:
+    """Two matrices at full rank are twice the products: the stage promises not to add any, whatever they cost."""
+    choice = only(of_rank(64), lambda forms: -float(len(forms)), energy=1.0)
+
+    assert choice.rank is None
+    assert choice.reason.startswith("arithmetic would rise: estimated -1.0 -> -2.0 us at rank 64 of 64")
+
+
 def test_positions_multiply_work_but_not_layers() -> None:
     """Applied at 100 positions, the same layer pays although a layer costs 3.1 us."""
-    dear = CostModel(gmacs_per_s=1.0, ns_per_activation=0.0, layer_overhead_us=3.1)
+    layer = of_rank(8)
 
-    (choice,) = choose(nn.Sequential(of_rank(8)), {"0": 100}, dear, energy=0.99, multiple=8)
+    (choice,) = choose(nn.Sequential(layer), {"0": rows(layer, 100)}, costing(layers=3.1), energy=0.99, multiple=8)
 
     assert choice.rank == 8
     assert choice.estimated_cost_us == pytest.approx((409.6 + 3.1, 102.4 + 6.2))

@@ -1,12 +1,24 @@
 """What stages can be told, and how they are wired."""
 
+from collections.abc import Mapping
+
 import msgspec
 import pytest
 
 from edgekd.core.errors import ConfigError
 from edgekd.core.strict import convert
-from edgekd.stages.settings import STAGE_SETTINGS, Export, Measure, Quantize, Settings, Teach
+from edgekd.stages.settings import STAGE_SETTINGS, Export, FactorizeLayers, Measure, Quantize, Settings, Teach
 from edgekd.targets import load_target, target_names
+
+RESOLVED: Mapping[type[Settings], dict[str, object]] = {
+    Export: {"precision": "fp32", "variants": ["fp32"]},
+    FactorizeLayers: {
+        "prices_ns": dict.fromkeys(
+            ("pointwise_products", "ragged_products", "vector_products", "numbers", "layers"), 1.0
+        )
+    },
+}
+"""Fields that the plan resolves, which knows the precision that ships."""
 
 
 def test_the_stages_are_in_the_order_of_the_flow() -> None:
@@ -23,12 +35,8 @@ def test_the_stages_are_in_the_order_of_the_flow() -> None:
 def test_a_target_decides_known_fields_with_valid_values(kind: type[Settings], name: str) -> None:
     """What ``for_target`` gives is accepted by the settings themselves, for every target."""
     given = kind.for_target(load_target(name))
-    if kind is Export:  # the plan resolves these two
-        given |= {"precision": "fp32", "variants": ["fp32"]}
-    settings = convert(given, kind, where=name)
-    assert {field: getattr(settings, field) for field in given if field != "variants"} == {
-        field: value for field, value in given.items() if field != "variants"
-    }
+    settings = convert(given | RESOLVED.get(kind, {}), kind, where=name)
+    assert {field: getattr(settings, field) for field in given} == given
 
 
 def test_a_target_without_int8_decides_no_placement() -> None:
@@ -73,6 +81,7 @@ def test_defaults_are_not_shared() -> None:
         ("prune", "multiple", 0),
         ("prune", "criterion", "l3"),
         ("factorize", "energy", 1.01),
+        ("factorize", "prices_ns", 0.5),
         ("distill", "alpha", -0.1),
         ("distill", "temperature", 0),
         ("quantize", "calibration_samples", 0),
@@ -83,7 +92,7 @@ def test_defaults_are_not_shared() -> None:
 def test_values_out_of_range_are_refused_by_name(kind: str, field: str, value: object) -> None:
     """The field and what came are in the message."""
     settings = STAGE_SETTINGS[kind]
-    given = settings.for_target(load_target("raspberry-pi-4")) | {field: value}
+    given = settings.for_target(load_target("raspberry-pi-4")) | RESOLVED.get(settings, {}) | {field: value}
     with pytest.raises(ConfigError) as error:
         convert(given, settings, where="recipe")
     assert f"{field}: {msgspec.json.encode(value).decode()}".replace('"', "'") in str(error.value)
