@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,7 +15,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     *busy_ticks* are those of all processes together, *own_ticks* those of what measured. *throttled* is what a
     Raspberry Pi says of itself, *capped* names what the kernel holds down for its heat, *throttle_count* counts how
     often that happened on x86, *thermal_status* is Android's, from 0 for cool. *power_mode* and *clock_report* are
-    what a Jetson's nvpmodel and jetson_clocks print.
+    what a Jetson's nvpmodel and jetson_clocks print. *board*: its names in the device tree. *core_parts*: implementer
+    and part of each CPU that runs, by its number. *cpus_present*: those that do not run too.
     """
 
     machine: str
@@ -36,6 +37,9 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     throttle_count: int = 0
     thermal_status: int = 0
     clock_report: str = ""
+    board: tuple[str, ...] = ()
+    core_parts: Mapping[int, str] = {}
+    cpus_present: int | None = None
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +101,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """A run with the file it is of. *where* is ``local``, ``ssh:HOST`` or ``adb:SERIAL``; nothing here is estimated.
 
-    *refused* says why these samples must not be compared with others: the device throttled.
+    *target* is named only where the machine has shown that it is that device; *not_target* says of one that was asked
+    for why it is not named. *refused* says why these samples must not be compared with others: the device throttled.
     """
 
     format: int
@@ -110,6 +115,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     batch: int
     run: Run
+    not_target: str | None = None
     refused: str | None = None
 
     @property

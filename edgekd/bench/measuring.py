@@ -13,6 +13,7 @@ from edgekd.bench.device_errors import ElsewhereError
 from edgekd.bench.emulator import Emulator
 from edgekd.bench.golden import GoldenFile, require_golden
 from edgekd.bench.here import Here
+from edgekd.bench.identity import why_not
 from edgekd.bench.measurement import FORMAT, Measurement, Run
 from edgekd.bench.places import measure_there, place_of
 from edgekd.bench.protocol import Protocol, checked, rest, throttled_between
@@ -50,18 +51,19 @@ def measure(
     if run.golden is not None and golden is not None:
         run = msgspec.structs.replace(run, golden=msgspec.structs.replace(run.golden, tolerance=golden.tolerance))
     require_golden(run.golden, subject=subject)
-    is_target = protocol is not None and protocol.architecture == run.before.machine
+    not_target = None if protocol is None else why_not(protocol.of, run)
     return Measurement(
         format=FORMAT,
         date=now(),
         model=model.name,
         model_sha256=file_digest(model),
         size_bytes=model.stat().st_size,
-        target=protocol.name if protocol is not None and is_target else None,
+        target=protocol.name if protocol is not None and not_target is None else None,
         where=place.way.where,
         threads=request.threads,
         batch=request.batch,
         run=run,
+        not_target=not_target,
         refused=throttling(run) or throttled_between(before, after, protocol),
     )
 

@@ -10,6 +10,7 @@ from edgekd.bench.connection import Device
 from edgekd.bench.device_errors import DeviceError, UnreachableError
 from edgekd.bench.inputs import form_of
 from edgekd.bench.request import TENSORRT, Request
+from edgekd.targets import Device as TargetDevice
 from edgekd.targets import Target
 
 
@@ -17,7 +18,7 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True):
     """What is needed of a target. *prepare* is shown and never run: it wants root. *check* is run where it does not."""
 
     name: str
-    architecture: str
+    of: TargetDevice
     prepare: str
     check: str | None
     unthrottled: str | None
@@ -29,7 +30,7 @@ def protocol_of(target: Target) -> Protocol:
     check = target.benchmark.throttle_check
     return Protocol(
         name=target.name,
-        architecture=target.device.architecture,
+        of=target.device,
         prepare=target.benchmark.prepare_command,
         check=None if re.search(r"\bsudo\b", check.command) else check.command,
         unthrottled=check.unthrottled,

@@ -37,11 +37,9 @@ def told(found: Measurement, protocol: Protocol | None) -> Iterator[str]:
     for node in run.profile[:_MOST_NODES]:
         yield f"  {node.operator}: {node.calls:g} in an inference, {node.ms:.3f} ms"
     against = list(criticism(found))
-    if protocol is not None and found.target is None:
-        against.append(
-            f"this is a {run.before.machine} machine and {protocol.name} is {protocol.architecture}: the figures say "
-            f"nothing about {protocol.name}"
-        )
+    if protocol is not None and found.not_target is not None:
+        name = protocol.name
+        against.append(f"this is not shown to be {name}: {found.not_target}; the figures say nothing about {name}")
     elif protocol is not None and against:
         against.append(f"{protocol.name} is prepared there, by hand, with: {protocol.prepare}")
     yield from (f"beware: {sentence}." for sentence in against)

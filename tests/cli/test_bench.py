@@ -171,8 +171,8 @@ def test_a_stored_measurement_is_compared_or_refused(network: Path, tmp_path: Pa
     ("text", "sentence"),
     [
         ("{", "a.json: not a measurement of edgekd"),
-        ('{"format": 1}', "a.json: format 1, 2 was expected"),
-        ('{"format": 2}', "a.json: not a measurement of edgekd"),
+        ('{"format": 2}', "a.json: format 2, 3 was expected"),
+        ('{"format": 3}', "a.json: not a measurement of edgekd"),
     ],
 )
 def test_a_malformed_history_is_named_and_kept_and_nothing_measured(
@@ -233,7 +233,28 @@ def test_a_target_that_this_machine_is_not_is_said(network: Path, tmp_path: Path
         pytest.skip("this machine could be that board")
     found = json.loads(bench(*words, "--json", folder=tmp_path).stdout)
     assert found["target"] is None
+    assert found["not_target"] == "its processor is x86_64, and the target's aarch64"
     assert "the figures say nothing about raspberry-pi-5" in bench(*words, folder=tmp_path).stdout
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs a machine of the class x86-64")
+def test_a_target_whose_file_does_not_say_how_it_is_recognised_is_never_claimed(network: Path, tmp_path: Path) -> None:
+    """A host of the class x86-64 is called so; without device.identity in the file it is not, and why is said."""
+    text = (Path(__file__).parents[2] / "targets/x86-64.toml").read_text().replace('"x86-64"', '"mine"')
+    named, unnamed = tmp_path / "named.toml", tmp_path / "unnamed.toml"
+    named.write_text(text)
+    without = text.replace('[device.identity]\nsystem = "Linux"\n', "").replace(
+        'facts = ["device.identity"]', "facts = []"
+    )
+    entry = without.index("[[sources]]\nfacts = []")
+    unnamed.write_text(without[:entry] + without[without.index("[[sources]]", entry + 1) :])
+    words = ("--cool-down", 0, "--runs", 30, "--json")
+    claimed, refused = (
+        json.loads(bench(network, "--target", target, *words, folder=tmp_path).stdout) for target in (named, unnamed)
+    )
+    assert (claimed["target"], claimed["not_target"]) == ("mine", None)
+    assert refused["target"] is None
+    assert "does not say how its device is recognised; add [device.identity]" in refused["not_target"]
 
 
 @pytest.mark.parametrize(
