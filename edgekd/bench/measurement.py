@@ -73,6 +73,7 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """What ran and how long it took, in milliseconds: *samples_ms* in the order they were taken.
 
+    *load_ms*, *first_ms* and *peak_memory_bytes* are None where what measures does not tell them.
     *elsewhere*: nodes that ran with another provider than asked. *cores*: the ones it was kept on, None where nothing
     was fixed. *flags*: what a builder of engines was told. *gpu_ms*: the part of each sample without transfers.
     """
@@ -81,7 +82,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     before: Machine
     after: Machine
-    load_ms: float
+    load_ms: float | None
     first_ms: float | None
     warmup_ms: tuple[float, ...]
     samples_ms: tuple[float, ...]
@@ -102,7 +103,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """A run with the file it is of. *where* is ``local``, ``ssh:HOST`` or ``adb:SERIAL``; nothing here is estimated.
 
     *target* is named only where the machine has shown that it is that device; *not_target* says of one that was asked
-    for why it is not named. *refused* says why these samples must not be compared with others: the device throttled.
+    for why it is not named, *unlike_target* what of the network is not as its runtime prefers it. *refused* says why
+    these samples must not be compared with others: the device throttled.
     """
 
     format: int
@@ -116,6 +118,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     batch: int
     run: Run
     not_target: str | None = None
+    unlike_target: tuple[str, ...] = ()
     refused: str | None = None
 
     @property

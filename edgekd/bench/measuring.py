@@ -14,9 +14,10 @@ from edgekd.bench.emulator import Emulator
 from edgekd.bench.golden import GoldenFile, require_golden
 from edgekd.bench.here import Here
 from edgekd.bench.identity import why_not
+from edgekd.bench.inputs import require_network
 from edgekd.bench.measurement import FORMAT, Measurement, Run
 from edgekd.bench.places import measure_there, place_of
-from edgekd.bench.protocol import Protocol, checked, rest, throttled_between
+from edgekd.bench.protocol import Protocol, checked, rest, throttled_between, unlike_inputs
 from edgekd.bench.request import Request
 from edgekd.core.digest import file_digest
 from edgekd.core.errors import ConfigError
@@ -39,6 +40,7 @@ def measure(
     """
     require_file(model)
     place = place_of(where)
+    require_network(model)
     if isinstance(place.way, Here):
         request = msgspec.structs.replace(request, python=sys.executable)
     with opened(place.way, parent=place.parent) as device:
@@ -64,6 +66,7 @@ def measure(
         batch=request.batch,
         run=run,
         not_target=not_target,
+        unlike_target=unlike_inputs(model, protocol),
         refused=throttling(run) or throttled_between(before, after, protocol),
     )
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 from benching import bench, require_refusal
@@ -266,7 +267,11 @@ def test_a_target_whose_file_does_not_say_how_it_is_recognised_is_never_claimed(
         (("net.onnx", "--on", "ssh:-oProxyCommand=touch stolen"), 2, "no name of a host"),
         (("net.onnx", "--on", "ssh:board;touch stolen"), 2, "no name of a host"),
         (("net.onnx", "--on", "emulator:cortex-a99"), 2, "core 'cortex-a99': there is no such profile"),
-        (("text.onnx",), 5, "cannot run it"),
+        (("text.onnx",), 2, "text.onnx: not an ONNX file"),
+        (("cut.onnx",), 2, "cut.onnx: not an ONNX file"),
+        (("cut.onnx", "--on", "ssh:nobody.invalid"), 2, "cut.onnx: not an ONNX file"),
+        (("untyped.onnx",), 2, "untyped.onnx: input 'input' is no tensor, or has no type"),
+        (("split.onnx",), 2, "split.onnx: its tensors lie in 'weights.bin', which is not there"),
         (("net.onnx", "--target", "raspbery-pi-5"), 2, "raspberry-pi-5"),
         (("net.onnx", "--batch", "4"), 2, "input 'input' is fixed at a batch of 1, asked was 4"),
         (("net.onnx", "--batch", "1,x"), 2, "--batch: '1,x' given"),
@@ -296,6 +301,12 @@ def test_bad_input_is_one_sentence(
     """No traceback, no shell, nothing remembered."""
     monkeypatch.chdir(network.parent)
     (tmp_path / "text.onnx").write_text("no network")
+    (tmp_path / "cut.onnx").write_bytes(network.read_bytes()[: network.stat().st_size // 2])
+    untyped = onnx.load(network)
+    untyped.graph.input[0].ClearField("type")
+    onnx.save(untyped, tmp_path / "untyped.onnx")
+    onnx.save(onnx.load(network), tmp_path / "split.onnx", save_as_external_data=True, location="weights.bin")
+    (tmp_path / "weights.bin").unlink()
     sample = np.zeros((1, 32, 24, 24), np.float32)
     np.savez(tmp_path / "inputs.npz", input=sample)
     np.savez(tmp_path / "rows.npz", input=sample, output=np.zeros((2, 1), np.float32))
