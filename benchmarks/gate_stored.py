@@ -24,7 +24,7 @@ from recording import RESULTS, at_most, write
 
 from edgekd.bench.gate import GateSettings
 from edgekd.bench.gate_samples import read_samples, write_samples
-from edgekd.bench.gate_stored import StoredVerdict, judge_samples, record
+from edgekd.bench.gate_stored import Like, StoredVerdict, judge_samples, record
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 from slowed import equal_layers
@@ -56,7 +56,9 @@ def _session(number: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, busy_core() if is_loaded else nullcontext():
         network = equal_layers(Path(folder) / f"{LAYERS[kind]}.onnx", LAYERS[kind])
         before = os.getloadavg()[0]
-        write_samples(FOLDER / f"{number:02}.json", record(network, settings))
+        first = FOLDER / "00.json"
+        like = None if number == 0 else Like(samples=read_samples(first), name=first.name)
+        write_samples(FOLDER / f"{number:02}.json", record(network, settings, like=like))
     return {"file": f"{number:02}.json", "kind": kind, "loaded": is_loaded, "load": [before, os.getloadavg()[0]]}
 
 

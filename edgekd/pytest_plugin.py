@@ -8,10 +8,12 @@ new ones, and judges nothing. Nothing heavy is loaded until a test asks for the 
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,7 +63,8 @@ def latency_gate(request: pytest.FixtureRequest) -> Gate:
     for marker in reversed(list(request.node.iter_markers(MARKER))):
         settings |= marker.kwargs
         unnamed += marker.args
-    folder = request.path.parent
+    kept = _Kept(folder=request.path.parent, root=request.config.rootpath, test=_test_name(request))
+    folder = kept.folder
     update = bool(request.config.getoption("--edgekd-update"))
 
     def check(model: str | Path, **given: str | int) -> None:
@@ -71,7 +74,7 @@ def latency_gate(request: pytest.FixtureRequest) -> Gate:
         said = ""
         try:
             wanted = _wanted(settings | given, unnamed)
-            baseline = _baseline(folder, Path(model), wanted)
+            baseline = _baseline(kept, Path(model), wanted)
             if not (folder / model).is_file():
                 pytest.fail(f"{folder / model}: no such file", pytrace=False)
             if update:
@@ -97,7 +100,7 @@ def _wanted(settings: dict[str, Any], unnamed: Sequence[object]) -> Wanted:
     if unnamed:
         message = f"{MARKER}: {unnamed[0]!r} given without a name; write it as in max_regression='3%'."
         raise ConfigError(message)
-    known = [field.name for field in fields(Wanted)]
+    known = [one.name for one in fields(Wanted)]
     if unknown := sorted(set(settings) - set(known)):
         message = f"{MARKER}: no setting {unknown[0]!r}; known are {', '.join(known)}."
         raise ConfigError(message)
@@ -132,19 +135,47 @@ def _require_type(name: str, value: object) -> None:
         raise ConfigError(message)
 
 
-def _baseline(folder: Path, model: Path, wanted: Wanted) -> Path:
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """Where a test keeps its baselines: beside it in *folder*, of a project in *root*; *models* are those by now."""
+
+    folder: Path
+    root: Path
+    test: Path
+    models: dict[Path, Path] = field(default_factory=dict)
+
+
+def _test_name(request: pytest.FixtureRequest) -> Path:
+    """Return a folder's name for the test that asks: its module, then itself, in letters that every disk takes."""
+    name = request.node.nodeid.partition("::")[2]
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-")
+    return Path(request.path.stem, f"{plain}-{sha256(name.encode()).hexdigest()[:8]}" if plain != name else plain)
+
+
+def _baseline(kept: _Kept, model: Path, wanted: Wanted) -> Path:
     """Return where the baseline of *model*, as the test names it, is kept: by its path, so that names may repeat.
 
-    What lies above the test's folder is below ``up``; of an absolute path elsewhere, which may change, only the name is
-    used.
+    What lies above the test's folder is below ``up``. An absolute path in the project is taken as it stands to that
+    folder. Another one, such as pytest's folder for temporary files, may be a new one in every run: its baseline goes
+    by the test's name, below ``elsewhere``. Raises ConfigError for a second network that would go by the same.
     """
+    from edgekd.core.errors import ConfigError  # noqa: PLC0415
+
     named = Path(os.path.normpath(model))
-    if named.is_absolute():
-        inside = named.relative_to(folder) if named.is_relative_to(folder) else Path(named.name)
+    if named.is_absolute() and not named.is_relative_to(kept.root):
+        inside = Path("elsewhere") / kept.test / named.name
     else:
-        inside = Path(*("up" if part == ".." else part for part in named.parts))
-    kept = folder / BASELINES / inside
-    return kept.with_suffix(".json") if wanted.baseline == "samples" else kept
+        near = os.path.relpath(named, kept.folder) if named.is_absolute() else named
+        inside = Path(*("up" if part == ".." else part for part in Path(near).parts))
+    baseline = kept.folder / BASELINES / inside
+    file = Path(os.path.normpath(kept.folder / named))
+    if kept.models.setdefault(baseline, file) != file:
+        message = (
+            f"{file}: its baseline would be that of {kept.models[baseline]}, which this test gave before; give one of "
+            f"them another name, or a test of its own."
+        )
+        raise ConfigError(message)
+    return baseline.with_suffix(".json") if wanted.baseline == "samples" else baseline
 
 
 def _renew(model: Path, baseline: Path, wanted: Wanted) -> None:
@@ -160,7 +191,7 @@ def _renew(model: Path, baseline: Path, wanted: Wanted) -> None:
                 write_atomically(baseline if part == model else baseline.with_name(name), part.read_bytes())
             return
         with alone():
-            save_samples(model, baseline, _settings(wanted))
+            save_samples(model, baseline, _settings(wanted), threads=wanted.threads)
 
 
 def _judge(model: Path, baseline: Path, wanted: Wanted) -> None:

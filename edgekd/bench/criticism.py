@@ -84,6 +84,7 @@ def _of_machine(run: Run) -> Iterator[str]:
 def _of_setting(found: Measurement) -> Iterator[str]:
     """Yield what was asked for badly."""
     run = found.run
+    yield from found.unlike_target
     if run.elsewhere:
         yield elsewhere(run)
     if run.cores is not None and found.threads > len(run.cores):

@@ -6,7 +6,7 @@ import msgspec
 
 from edgekd.bench.gate import GateSettings, Verdict, gate
 from edgekd.bench.gate_samples import SUFFIX, read_samples, write_samples
-from edgekd.bench.gate_stored import StoredVerdict, gate_against_samples, judge_samples, record
+from edgekd.bench.gate_stored import Like, StoredVerdict, gate_against_samples, judge_samples, record
 from edgekd.core.errors import ConfigError
 from edgekd.core.names import require_utf8
 
@@ -36,8 +36,13 @@ def judge_files(
     return gate_against_samples(stored, str(baseline), candidate, settings)
 
 
-def save_samples(network: Path, path: Path, settings: GateSettings) -> None:
-    """Write samples of the ONNX file *network* to *path*. Raises ConfigError where that cannot be."""
+def save_samples(
+    network: Path, path: Path, settings: GateSettings, *, threads: int | None = None, like: Path | None = None
+) -> None:
+    """Write samples of the ONNX file *network* to *path*, taken as those in the file *like* were.
+
+    *threads*, where it is not given, is that of *like*, or 1. Raises ConfigError where that cannot be.
+    """
     if path.suffix != SUFFIX:
         message = f"{path}: samples are known by the ending {SUFFIX}; give the file such a name."
         raise ConfigError(message)
@@ -45,7 +50,9 @@ def save_samples(network: Path, path: Path, settings: GateSettings) -> None:
     if not path.parent.is_dir():
         message = f"{path.parent}: no such folder; make it, or give another name for the samples."
         raise ConfigError(message)
-    write_samples(path, record(network, settings))
+    alike = None if like is None else Like(samples=read_samples(like), name=str(like))
+    chosen = threads or (1 if alike is None else alike.samples.threads)
+    write_samples(path, record(network, msgspec.structs.replace(settings, threads=chosen), like=alike))
 
 
 def require_network(path: Path, *, why: str) -> None:

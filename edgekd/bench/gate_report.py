@@ -78,8 +78,9 @@ def _of_pairs(verdict: Verdict) -> list[str]:
 
 def _of_stored(verdict: StoredVerdict) -> list[str]:
     """Return a table of rounds beside those of the stored baseline."""
+    network = f"`{_printable(verdict.baseline_network)}`, sha256 {verdict.baseline_sha256[:12]}"
     return [
-        f"Baseline of {verdict.baseline_date}.",
+        f"Baseline of {verdict.baseline_date}: {network}.",
         "",
         "| run | ratio | 99.5 % interval | limit | workloads drifted by | medians then and now, ms | rounds |",
         "|---|---|---|---|---|---|---|",

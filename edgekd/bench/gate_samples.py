@@ -88,6 +88,25 @@ def expect_same_host(baseline: Samples, candidate: Samples, *, name: str) -> Non
         raise ConfigError(message)
 
 
+def expect_same_sums(baseline: Samples, candidate: Samples, *, names: tuple[str, str]) -> None:
+    """Raise ConfigError where a sample of the one, a mean of so many inferences in a row, is a mean of others.
+
+    The longer a row, the more of it is interrupted on a host that is busy, and the less of it finds cold caches.
+    """
+    before, after = baseline.blocks[0].inferences, candidate.blocks[0].inferences
+    other = [
+        f"{workload} {after[workload]}, then {number}"
+        for workload, number in before.items()
+        if after[workload] != number
+    ]
+    if other:
+        message = (
+            f"{names[1]}: its samples sum other numbers of inferences than those of {names[0]} ({'; '.join(other)}); "
+            f"save it again with --like {names[0]}, or give the network itself."
+        )
+        raise ConfigError(message)
+
+
 class _Format(msgspec.Struct):
     """The part of the file that every format has."""
 

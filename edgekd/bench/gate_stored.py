@@ -23,7 +23,7 @@ from edgekd.bench.gate import (
     more_pairs,
     until_sure,
 )
-from edgekd.bench.gate_samples import FORMAT, NETWORK, Samples, expect_same_host
+from edgekd.bench.gate_samples import FORMAT, NETWORK, Samples, expect_same_host, expect_same_sums
 from edgekd.bench.host import Host, this_host
 from edgekd.bench.statistics import Interval, Rows, log_ratios, normalized_interval
 from edgekd.core.digest import file_digest
@@ -62,20 +62,34 @@ class StoredVerdict(msgspec.Struct, frozen=True, kw_only=True):
     settings: GateSettings
     comparisons: tuple[StoredComparison, ...]
     baseline_date: str
+    baseline_network: str
+    baseline_sha256: str
     host: Host
 
 
-def record(network: Path, settings: GateSettings) -> Samples:
+class Like(msgspec.Struct, frozen=True, kw_only=True):
+    """The *samples* that new ones are to be compared with, and the *name* of their file."""
+
+    samples: Samples
+    name: str
+
+
+def record(network: Path, settings: GateSettings, *, like: Like | None = None) -> Samples:
     """Return samples of the ONNX file *network* on this host, as many as a gate takes at most.
 
-    How many inferences make a sample is taken from the fastest ones of a block that is thrown away: those are about
-    the same however loaded the host is. Raises ConfigError where the file cannot be run.
+    How many inferences make a sample is that of *like*, or is taken from the fastest ones of a block that is thrown
+    away: those are about the same however loaded the host is. Raises ConfigError where the file cannot be run, or not
+    under the conditions of *like*.
     """
     with _beside_references(network, settings) as request:
-        trial = timed(request)
+        asked = {} if like is None else like.samples.blocks[0].inferences
+        trial = timed(msgspec.structs.replace(request, inferences=asked))
+        if like is not None:
+            found = _samples(network, request, trial, [trial.block])
+            expect_same(like.samples, found, names=(like.name, str(network)))
         fastest_s = {name: min(times) / 1e3 for name, times in trial.block.samples_ms.items()}
-        inferences = {name: max(1, round(SAMPLE_SECONDS / seconds)) for name, seconds in fastest_s.items()}
-        alike = msgspec.structs.replace(request, inferences=inferences)
+        chosen = {name: max(1, round(SAMPLE_SECONDS / seconds)) for name, seconds in fastest_s.items()}
+        alike = msgspec.structs.replace(request, inferences=chosen | asked)
         blocks = [timed(_numbered(alike, number)).block for number in range(1, LOOKS[-1] + 1)]
         return _samples(network, request, trial, blocks)
 
@@ -122,8 +136,10 @@ def judge_samples(
 
 def expect_same(baseline: Samples, candidate: Samples, *, names: tuple[str, str]) -> None:
     """Raise ConfigError where nothing can be said of two networks' samples, by what differs."""
-    expect_same_inputs(baseline.inputs, candidate.inputs, names=names)
+    of = f"{names[0]} (of {baseline.network})"
+    expect_same_inputs(baseline.inputs, candidate.inputs, names=(of, names[1]))
     expect_same_host(baseline, candidate, name=names[0])
+    expect_same_sums(baseline, candidate, names=names)
 
 
 def judged(before: Sequence[Block], after: Sequence[Block], settings: GateSettings) -> StoredComparison:
@@ -210,6 +226,8 @@ def _verdict(
         settings=settings,
         comparisons=found,
         baseline_date=baseline.date,
+        baseline_network=baseline.network,
+        baseline_sha256=baseline.network_sha256,
         host=baseline.host,
     )
 

@@ -59,6 +59,17 @@ def form_of(path: Path) -> Form:
     )
 
 
+def require_network(path: Path) -> None:
+    """Raise ConfigError where the file *path* is no network, or the files with its tensors are not there.
+
+    So bad input is found before a device is reached, and ends alike wherever it would have run.
+    """
+    for name in form_of(path).external:
+        if not (path.parent / name).is_file():
+            message = f"{path}: its tensors lie in {name!r}, which is not there; put it beside, or export it again."
+            raise ConfigError(message)
+
+
 def parts_of(path: Path) -> dict[str, Path]:
     """Return what has to be sent for the model *path*: itself as ``model.onnx``, and the files that hold its tensors.
 

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,7 +15,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     *busy_ticks* are those of all processes together, *own_ticks* those of what measured. *throttled* is what a
     Raspberry Pi says of itself, *capped* names what the kernel holds down for its heat, *throttle_count* counts how
     often that happened on x86, *thermal_status* is Android's, from 0 for cool. *power_mode* and *clock_report* are
-    what a Jetson's nvpmodel and jetson_clocks print.
+    what a Jetson's nvpmodel and jetson_clocks print. *board*: its names in the device tree. *core_parts*: implementer
+    and part of each CPU that runs, by its number. *cpus_present*: those that do not run too.
     """
 
     machine: str
@@ -36,6 +37,9 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     throttle_count: int = 0
     thermal_status: int = 0
     clock_report: str = ""
+    board: tuple[str, ...] = ()
+    core_parts: Mapping[int, str] = {}
+    cpus_present: int | None = None
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +73,7 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """What ran and how long it took, in milliseconds: *samples_ms* in the order they were taken.
 
+    *load_ms*, *first_ms* and *peak_memory_bytes* are None where what measures does not tell them.
     *elsewhere*: nodes that ran with another provider than asked. *cores*: the ones it was kept on, None where nothing
     was fixed. *flags*: what a builder of engines was told. *gpu_ms*: the part of each sample without transfers.
     """
@@ -77,7 +82,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     before: Machine
     after: Machine
-    load_ms: float
+    load_ms: float | None
     first_ms: float | None
     warmup_ms: tuple[float, ...]
     samples_ms: tuple[float, ...]
@@ -97,7 +102,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """A run with the file it is of. *where* is ``local``, ``ssh:HOST`` or ``adb:SERIAL``; nothing here is estimated.
 
-    *refused* says why these samples must not be compared with others: the device throttled.
+    *target* is named only where the machine has shown that it is that device; *not_target* says of one that was asked
+    for why it is not named, *unlike_target* what of the network is not as its runtime prefers it. *refused* says why
+    these samples must not be compared with others: the device throttled.
     """
 
     format: int
@@ -110,6 +117,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     batch: int
     run: Run
+    not_target: str | None = None
+    unlike_target: tuple[str, ...] = ()
     refused: str | None = None
 
     @property

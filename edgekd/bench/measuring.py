@@ -13,9 +13,11 @@ from edgekd.bench.device_errors import ElsewhereError
 from edgekd.bench.emulator import Emulator
 from edgekd.bench.golden import GoldenFile, require_golden
 from edgekd.bench.here import Here
+from edgekd.bench.identity import why_not
+from edgekd.bench.inputs import require_network
 from edgekd.bench.measurement import FORMAT, Measurement, Run
 from edgekd.bench.places import measure_there, place_of
-from edgekd.bench.protocol import Protocol, checked, rest, throttled_between
+from edgekd.bench.protocol import Protocol, checked, rest, throttled_between, unlike_inputs
 from edgekd.bench.request import Request
 from edgekd.core.digest import file_digest
 from edgekd.core.errors import ConfigError
@@ -38,6 +40,7 @@ def measure(
     """
     require_file(model)
     place = place_of(where)
+    require_network(model)
     if isinstance(place.way, Here):
         request = msgspec.structs.replace(request, python=sys.executable)
     with opened(place.way, parent=place.parent) as device:
@@ -50,18 +53,20 @@ def measure(
     if run.golden is not None and golden is not None:
         run = msgspec.structs.replace(run, golden=msgspec.structs.replace(run.golden, tolerance=golden.tolerance))
     require_golden(run.golden, subject=subject)
-    is_target = protocol is not None and protocol.architecture == run.before.machine
+    not_target = None if protocol is None else why_not(protocol.of, run)
     return Measurement(
         format=FORMAT,
         date=now(),
         model=model.name,
         model_sha256=file_digest(model),
         size_bytes=model.stat().st_size,
-        target=protocol.name if protocol is not None and is_target else None,
+        target=protocol.name if protocol is not None and not_target is None else None,
         where=place.way.where,
         threads=request.threads,
         batch=request.batch,
         run=run,
+        not_target=not_target,
+        unlike_target=unlike_inputs(model, protocol),
         refused=throttling(run) or throttled_between(before, after, protocol),
     )
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from edgekd.bench.connection import Device
 from edgekd.bench.measurement import Machine
+from edgekd.bench.runner import core_parts, count_cpus
 
 _ASK: Final = r"""
 say() { echo "== $1"; shift; "$@" 2>/dev/null; }
@@ -12,6 +13,8 @@ say soc getprop ro.soc.model
 say board getprop ro.product.model
 say android getprop ro.build.version.release
 say machine uname -m
+say cpuinfo cat /proc/cpuinfo
+say present cat /sys/devices/system/cpu/present
 say kernel uname -r
 say thermal dumpsys thermalservice
 say uptime cat /proc/uptime
@@ -49,6 +52,8 @@ def read_phone(device: Device) -> tuple[Machine, tuple[int, ...]]:
         busy_ticks=_busy_ticks(said.get("stat", "")),
         own_ticks=0,
         thermal_status=int(status[1]) if status else 0,
+        core_parts=core_parts(said.get("cpuinfo", "")),  # type: ignore[no-untyped-call] # it runs on Python 3.6 too
+        cpus_present=count_cpus(said.get("present", "")),  # type: ignore[no-untyped-call] # the same
     )
     return machine, tuple(sorted(fastest, key=lambda core: (-fastest[core], -core)))
 

@@ -315,6 +315,9 @@ def machine():
         "system": "{} {}".format(platform.system(), platform.release()),
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
+        "board": board(),
+        "core_parts": core_parts(cpu_facts()),
+        "cpus_present": count_cpus("".join(read_all("/sys/devices/system/cpu", "present"))),
         "python": platform.python_version(),
         "governors": sorted(set(read_all("/sys/devices/system/cpu", "cpu[0-9]*/cpufreq/scaling_governor"))),
         "clocks_khz": clocks(),
@@ -361,11 +364,47 @@ def capped():
 
 def cpu_name():
     """Return the processor's name."""
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text(errors="replace").splitlines() if facts.is_file() else []
+    lines = cpu_facts().splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))]
-    board = [text.strip("\0") for text in read_all("/proc/device-tree", "model")]
-    return (board + names + [platform.processor() or "unknown"])[0]
+    model = [text.strip("\0") for text in read_all("/proc/device-tree", "model")]
+    return (model + names + [platform.processor() or "unknown"])[0]
+
+
+def cpu_facts():
+    """Return what the kernel says of its processors, nothing where it does not."""
+    path = Path("/proc/cpuinfo")
+    return path.read_text(errors="replace") if path.is_file() else ""
+
+
+def board():
+    """Return the names of the board: those in its device tree, the nearest first, and its model.
+
+    A container hides the tree; kernels of Raspberry Pi OS repeat the model in /proc/cpuinfo.
+    """
+    texts = read_all("/proc/device-tree", "compatible") + read_all("/proc/device-tree", "model")
+    repeated = [line.partition(":")[2].strip() for line in cpu_facts().splitlines() if line.startswith("Model")]
+    return list(dict.fromkeys([name for text in texts for name in text.split("\0") if name] + repeated))
+
+
+def core_parts(facts):
+    """Return who made each core and which one it is, such as ``0x41 0xd0b``, by the CPU's number.
+
+    *facts* is /proc/cpuinfo of ARM's; old kernels describe one CPU for all, and x86 has no such lines.
+    """
+    found, number = {}, None
+    for line in facts.splitlines():
+        key, _, value = (word.strip() for word in line.partition(":"))
+        if key == "processor" and value.isdigit():
+            number = int(value)
+        elif key in ("CPU implementer", "CPU part") and number is not None:
+            found.setdefault(number, {})[key] = value.lower()
+    return {n: "{CPU implementer} {CPU part}".format(**one) for n, one in found.items() if len(one) == 2}  # noqa: PLR2004
+
+
+def count_cpus(listed):
+    """Return how many CPUs a list such as ``0-3,6`` names, None where there is none."""
+    ranges = [part.split("-") for part in listed.split(",")] if listed else []
+    return sum(int(one[-1]) - int(one[0]) + 1 for one in ranges) or None
 
 
 def busy_ticks():

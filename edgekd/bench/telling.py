@@ -25,9 +25,13 @@ def told(found: Measurement, protocol: Protocol | None) -> Iterator[str]:
     yield f"{run.runtime} {run.version}, {used}, threads: {found.threads}{cores}, batch {found.batch}."
     times = ", ".join(f"{name} {milliseconds(said[key] or 0.0)}" for name, key in _SHOWN)
     yield f"{times}; n = {len(run.samples_ms)}. Measured, not estimated."
-    first = "" if run.first_ms is None else f", first inference {milliseconds(run.first_ms)}"
-    peak = "" if run.peak_memory_bytes is None else f", peak memory {memory(run.peak_memory_bytes)}"
-    yield f"load {milliseconds(run.load_ms)}{first}, {said['samples_per_s']:.4g} samples/s{peak}"
+    told_once = (
+        None if run.load_ms is None else f"load {milliseconds(run.load_ms)}",
+        None if run.first_ms is None else f"first inference {milliseconds(run.first_ms)}",
+        f"{said['samples_per_s']:.4g} samples/s",
+        None if run.peak_memory_bytes is None else f"peak memory {memory(run.peak_memory_bytes)}",
+    )
+    yield ", ".join(part for part in told_once if part is not None)
     if len(minutes := found.by_minute_ms()) > 1:
         yield f"minute by minute {', '.join(map(milliseconds, minutes))}; drift {said['drift']:+.1%}"
     if run.golden is not None:
@@ -37,11 +41,9 @@ def told(found: Measurement, protocol: Protocol | None) -> Iterator[str]:
     for node in run.profile[:_MOST_NODES]:
         yield f"  {node.operator}: {node.calls:g} in an inference, {node.ms:.3f} ms"
     against = list(criticism(found))
-    if protocol is not None and found.target is None:
-        against.append(
-            f"this is a {run.before.machine} machine and {protocol.name} is {protocol.architecture}: the figures say "
-            f"nothing about {protocol.name}"
-        )
+    if protocol is not None and found.not_target is not None:
+        name = protocol.name
+        against.append(f"this is not shown to be {name}: {found.not_target}; the figures say nothing about {name}")
     elif protocol is not None and against:
         against.append(f"{protocol.name} is prepared there, by hand, with: {protocol.prepare}")
     yield from (f"beware: {sentence}." for sentence in against)

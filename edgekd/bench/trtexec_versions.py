@@ -62,7 +62,7 @@ def options_of(version: tuple[int, int, int], help_text: str, where: str) -> Opt
     return known
 
 
-def load_ms_of(said: str) -> float:
-    """Return how long the engine took to load, 0 where this version does not print it."""
+def load_ms_of(said: str) -> float | None:
+    """Return how long the engine took to load, None where this version does not print it."""
     found = _LOADED.search(said)
-    return 1e3 * float(found[1]) if found else 0.0
+    return 1e3 * float(found[1]) if found else None

@@ -39,6 +39,9 @@ def command(  # noqa: PLR0913 - one for each option
     save: Annotated[
         Path | None, typer.Option("--save", help="Judge nothing: write samples of --baseline to this JSON file.")
     ] = None,
+    like: Annotated[
+        Path | None, typer.Option("--like", help="With --save: take them as these samples were, to be judged by them.")
+    ] = None,
     on: Annotated[str, typer.Option("--on", help="local, or emulator:CORE to count instructions.")] = "local",
     max_regression: Annotated[str | None, typer.Option("--max-regression", help=_ALLOWED)] = None,
     floor: Annotated[str, typer.Option("--floor", help="A slowdown that never counts, such as 0.2ms.")] = "0ms",
@@ -72,9 +75,12 @@ def command(  # noqa: PLR0913 - one for each option
             left_out = ", ".join(["--candidate", *others])
             message = f"--save: times --baseline alone, on this host; leave out {left_out} and --on."
             raise ConfigError(message)
-        files.save_samples(baseline, save, msgspec.structs.replace(settings, threads=threads or 1))
+        files.save_samples(baseline, save, settings, threads=threads, like=like)
         typer.echo(f"{save}: samples of {baseline}; judge a network with edgekd gate --baseline {save} --candidate ...")
         return
+    if like is not None:
+        message = "--like: it says how --save takes samples; give it with --save, or leave it out."
+        raise ConfigError(message)
     if candidate is None:
         message = "--candidate: not given; name the network to judge, or with --save a file for the baseline's samples."
         raise ConfigError(message)

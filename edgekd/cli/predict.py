@@ -46,6 +46,7 @@ def command(  # noqa: PLR0913 - one for each option
     if not model.is_file():
         message = f"{model}: no such file; give an ONNX file."
         raise ConfigError(message)
+    import_module("edgekd.bench.inputs").require_network(model)
     own = _own_table(table, target, threads)
     if own is not None:
         asked_of = import_module("edgekd.predict.calibrated")
@@ -155,9 +156,9 @@ def _tell_layers(found: "Estimate | CalibratedEstimate", *, all_layers: bool) ->
     if not all_layers:
         shown = tuple(sorted(shown, key=lambda layer: -layer.estimated_ms)[:_SLOWEST_SHOWN])
     title = "every layer" if all_layers else f"the slowest {len(shown)} of {len(found.estimated_layers)} layers"
-    typer.echo(f"{title} (estimated ms, part, kind, MACs, name):")
+    typer.echo(f"{title} (estimated, part, kind, MACs, name):")
     for layer in shown:
         typer.echo(
-            f"{layer.estimated_ms:>10.4f} {layer.estimated_ms / found.estimated_ms:>6.1%}  {layer.kind:<13} "
+            f"{milliseconds(layer.estimated_ms):>10} {layer.estimated_ms / found.estimated_ms:>6.1%}  {layer.kind:<13} "
             f"{count(layer.layer_macs):>8}  {layer.layer} ({layer.operator})"
         )

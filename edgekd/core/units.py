@@ -10,6 +10,7 @@ from typing import Final
 _DECIMAL_SIZES: Final = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _BINARY_SIZES: Final = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
 _COUNTS: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_LEAST_MS: Final = 0.1
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 
@@ -30,7 +31,9 @@ def count(number: int) -> str:
 
 
 def milliseconds(latency_ms: float) -> str:
-    """Return a latency in milliseconds with three digits: ``"0.123 ms"``, ``"33.3 ms"``."""
+    """Return a latency with three digits: ``"33.3 ms"``, ``"0.123 ms"``, below a tenth of that ``"12.3 µs"``."""
+    if 0 < abs(latency_ms) < _LEAST_MS:
+        return f"{_three_digits(1e3 * latency_ms)} µs"
     return f"{_three_digits(latency_ms)} ms"
 
 

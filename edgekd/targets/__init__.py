@@ -9,6 +9,7 @@ from edgekd.targets.capability import (
     time_command,
     why_refused,
 )
+from edgekd.targets.core_parts import core_name
 from edgekd.targets.cpus import cpu_mask, cpu_numbers
 from edgekd.targets.facts import (
     Benchmark,
@@ -18,6 +19,7 @@ from edgekd.targets.facts import (
     Cost,
     Device,
     Gpu,
+    Identity,
     PlacementName,
     Precision,
     PrecisionName,
@@ -40,6 +42,7 @@ __all__ = [
     "Cost",
     "Device",
     "Gpu",
+    "Identity",
     "PlacementName",
     "Precision",
     "PrecisionName",
@@ -50,6 +53,7 @@ __all__ = [
     "ThrottleCheck",
     "Verdict",
     "build_command",
+    "core_name",
     "cpu_mask",
     "cpu_numbers",
     "exported_precisions",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from edgekd.core.errors import ConfigError
+from edgekd.targets.core_parts import CORE_PARTS
 from edgekd.targets.cpus import cpu_numbers
 from edgekd.targets.facts import Target
 from edgekd.targets.limits import (
@@ -196,6 +197,42 @@ def _throttling(target: Target) -> Iterator[Clash]:
         yield f"{where}.unthrottled", check.unthrottled, f"{where}.command", check.command, f"no pattern: {error}"
 
 
+def _identity(target: Target) -> Iterator[Clash]:
+    """Yield what recognises every machine, or none."""
+    identity, where = target.device.identity, "device.identity"
+    architecture = ("device.architecture", target.device.architecture)
+    if identity is None:
+        return
+    if identity.system is None and identity.device_tree is None and identity.cores is None:
+        yield where, None, *architecture, "any such machine would be recognised; say system, device_tree or cores"
+    if identity.cores is None and identity.beside:
+        yield f"{where}.beside", identity.beside, f"{where}.cores", None, "say which cores a measurement must stay on"
+    for pattern in identity.device_tree or ():
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            yield f"{where}.device_tree", pattern, "device.soc", target.device.soc, f"no pattern: {error}"
+    for field, cores in (("cores", identity.cores or ()), ("beside", identity.beside)):
+        for core in sorted(set(cores) - set(CORE_PARTS.values())):
+            why = "edgekd knows no part number of it (edgekd/targets/core_parts.py), so nothing would be recognised"
+            yield f"{where}.{field}", core, *architecture, why
+
+
+def _identity_cores(target: Target) -> Iterator[Clash]:
+    """Yield a class of devices that the target's own cores are not of."""
+    identity, where = target.device.identity, "device.identity"
+    if identity is None or identity.cores is None:
+        return
+    measured = (f"device.clusters.{target.benchmark.cluster}.core", target.cluster.core)
+    if target.cluster.core not in identity.cores:
+        yield f"{where}.cores", ", ".join(identity.cores), *measured, "the cores that are measured must be among them"
+    known = (*identity.cores, *identity.beside)
+    for name, cluster in target.device.clusters.items():
+        if cluster.core not in known:
+            own = (f"device.clusters.{name}.core", cluster.core)
+            yield f"{where}.beside", ", ".join(identity.beside), *own, "the target's own device would not be recognised"
+
+
 def _toml(value: object) -> str:
     """Return *value* as TOML writes it."""
     words = {None: "(absent)", True: "true", False: "false"}
@@ -227,5 +264,7 @@ _CHECKS: Final[tuple[Callable[[Target], Iterator[Clash]], ...]] = (
     _versions,
     _commands,
     _throttling,
+    _identity,
+    _identity_cores,
     _quantization,
 )

@@ -13,6 +13,7 @@ PrecisionName = Literal["fp32", "fp16", "int8"]
 PlacementName = Literal["onnxruntime-arm64", "onnxruntime-armv8.0", "onnxruntime-x86", "qnn", "tensorrt"]
 VerdictName = Literal["fast", "works", "size-only", "refused"]
 Text = Annotated[str, Meta(min_length=1)]
+Texts = Annotated[tuple[Text, ...], Meta(min_length=1)]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Version = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)+$")]
 CpuList = Annotated[str, Meta(pattern=r"^[0-9]{1,3}(-[0-9]{1,3})?(,[0-9]{1,3}(-[0-9]{1,3})?)*$")]
@@ -46,6 +47,30 @@ class Cluster(_Table, frozen=True, kw_only=True):
     i8mm: Annotated[bool, Meta(description="Multiplies matrices of 8 bits: SMMLA and UMMLA on Arm, AMX-INT8 on x86.")]
 
 
+class Identity(_Table, frozen=True, kw_only=True):
+    """How a machine shows that it is this device: whatever is given here must hold, and the architecture too."""
+
+    system: Annotated[
+        Literal["Android", "Linux"] | None, Meta(description="The operating system, where the device is one with it.")
+    ] = None
+    device_tree: Annotated[
+        Texts | None,
+        Meta(
+            description="Of a board: regular expressions, one of which matches a whole entry of "
+            "/proc/device-tree/compatible, or the model there. Then the CPUs must be as many as those of the clusters.",
+        ),
+    ] = None
+    cores: Annotated[
+        Texts | None,
+        Meta(
+            description="Of a class of devices: the cores, by /proc/cpuinfo, that a measurement must stay on.",
+        ),
+    ] = None
+    beside: Annotated[
+        tuple[Text, ...], Meta(description="Of a class: the kinds of cores that it may have beside those.")
+    ] = ()
+
+
 class Device(_Table, frozen=True, kw_only=True):
     """The board. All figures of the file are for *power_mode*, one of *power_modes*."""
 
@@ -64,6 +89,17 @@ class Device(_Table, frozen=True, kw_only=True):
         Mapping[Text, Text], Meta(min_length=1, description="What each mode sets, by its name: clocks, cores, watts.")
     ]
     gpu: Annotated[Gpu | None, Meta(description="Absent where the runtime uses none.")] = None
+    identity: Annotated[
+        Identity | None,
+        Meta(
+            description="How a machine shows that it is this device; without it no measurement is called the target's."
+        ),
+    ] = None
+
+    @property
+    def cpus(self) -> int:
+        """Return how many CPUs all clusters have."""
+        return sum(cluster.cores for cluster in self.clusters.values())
 
 
 class Runtime(_Table, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 from benching import bench, require_refusal
@@ -171,8 +172,8 @@ def test_a_stored_measurement_is_compared_or_refused(network: Path, tmp_path: Pa
     ("text", "sentence"),
     [
         ("{", "a.json: not a measurement of edgekd"),
-        ('{"format": 1}', "a.json: format 1, 2 was expected"),
-        ('{"format": 2}', "a.json: not a measurement of edgekd"),
+        ('{"format": 2}', "a.json: format 2, 3 was expected"),
+        ('{"format": 3}', "a.json: not a measurement of edgekd"),
     ],
 )
 def test_a_malformed_history_is_named_and_kept_and_nothing_measured(
@@ -233,7 +234,28 @@ def test_a_target_that_this_machine_is_not_is_said(network: Path, tmp_path: Path
         pytest.skip("this machine could be that board")
     found = json.loads(bench(*words, "--json", folder=tmp_path).stdout)
     assert found["target"] is None
+    assert found["not_target"] == "its processor is x86_64, and the target's aarch64"
     assert "the figures say nothing about raspberry-pi-5" in bench(*words, folder=tmp_path).stdout
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs a machine of the class x86-64")
+def test_a_target_whose_file_does_not_say_how_it_is_recognised_is_never_claimed(network: Path, tmp_path: Path) -> None:
+    """A host of the class x86-64 is called so; without device.identity in the file it is not, and why is said."""
+    text = (Path(__file__).parents[2] / "targets/x86-64.toml").read_text().replace('"x86-64"', '"mine"')
+    named, unnamed = tmp_path / "named.toml", tmp_path / "unnamed.toml"
+    named.write_text(text)
+    without = text.replace('[device.identity]\nsystem = "Linux"\n', "").replace(
+        'facts = ["device.identity"]', "facts = []"
+    )
+    entry = without.index("[[sources]]\nfacts = []")
+    unnamed.write_text(without[:entry] + without[without.index("[[sources]]", entry + 1) :])
+    words = ("--cool-down", 0, "--runs", 30, "--json")
+    claimed, refused = (
+        json.loads(bench(network, "--target", target, *words, folder=tmp_path).stdout) for target in (named, unnamed)
+    )
+    assert (claimed["target"], claimed["not_target"]) == ("mine", None)
+    assert refused["target"] is None
+    assert "does not say how its device is recognised; add [device.identity]" in refused["not_target"]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +267,11 @@ def test_a_target_that_this_machine_is_not_is_said(network: Path, tmp_path: Path
         (("net.onnx", "--on", "ssh:-oProxyCommand=touch stolen"), 2, "no name of a host"),
         (("net.onnx", "--on", "ssh:board;touch stolen"), 2, "no name of a host"),
         (("net.onnx", "--on", "emulator:cortex-a99"), 2, "core 'cortex-a99': there is no such profile"),
-        (("text.onnx",), 5, "cannot run it"),
+        (("text.onnx",), 2, "text.onnx: not an ONNX file"),
+        (("cut.onnx",), 2, "cut.onnx: not an ONNX file"),
+        (("cut.onnx", "--on", "ssh:nobody.invalid"), 2, "cut.onnx: not an ONNX file"),
+        (("untyped.onnx",), 2, "untyped.onnx: input 'input' is no tensor, or has no type"),
+        (("split.onnx",), 2, "split.onnx: its tensors lie in 'weights.bin', which is not there"),
         (("net.onnx", "--target", "raspbery-pi-5"), 2, "raspberry-pi-5"),
         (("net.onnx", "--batch", "4"), 2, "input 'input' is fixed at a batch of 1, asked was 4"),
         (("net.onnx", "--batch", "1,x"), 2, "--batch: '1,x' given"),
@@ -275,6 +301,12 @@ def test_bad_input_is_one_sentence(
     """No traceback, no shell, nothing remembered."""
     monkeypatch.chdir(network.parent)
     (tmp_path / "text.onnx").write_text("no network")
+    (tmp_path / "cut.onnx").write_bytes(network.read_bytes()[: network.stat().st_size // 2])
+    untyped = onnx.load(network)
+    untyped.graph.input[0].ClearField("type")
+    onnx.save(untyped, tmp_path / "untyped.onnx")
+    onnx.save(onnx.load(network), tmp_path / "split.onnx", save_as_external_data=True, location="weights.bin")
+    (tmp_path / "weights.bin").unlink()
     sample = np.zeros((1, 32, 24, 24), np.float32)
     np.savez(tmp_path / "inputs.npz", input=sample)
     np.savez(tmp_path / "rows.npz", input=sample, output=np.zeros((2, 1), np.float32))

@@ -21,7 +21,8 @@ def test_a_phone_measures_answers_and_keeps_nothing(tmp_path: Path) -> None:
     """Raw samples, golden answers, the faster core, its clocks and heat come back; the folder there is gone."""
     model = bundle(tmp_path / "bundle")
     adb = write_phone(tmp_path, the_emulator())
-    words = (model, "--on", f"adb:{SERIAL}", *FEW, "--batch", "1,2", "--profile", "--json")
+    target = ("--target", "android-a76", "--cool-down", 0, "--threads", 1, "--cores", 1)
+    words = (model, "--on", f"adb:{SERIAL}", *FEW, *target, "--batch", "1,2", "--profile", "--json")
     done = bench(*words, folder=tmp_path, path=adb)
     assert done.returncode == 0, done.stderr
     one, two = json.loads(done.stdout)
@@ -35,6 +36,9 @@ def test_a_phone_measures_answers_and_keeps_nothing(tmp_path: Path) -> None:
     assert run["golden"]["largest_difference"] <= 1e-4
     assert [two["run"]["inputs"]["x"], two["batch"]] == [[2, 3, 8, 8], 2]
     assert run["before"]["cpu"] == "Pixel 6 (Tensor)"
+    assert run["before"]["core_parts"] == {"0": "0x41 0xd05", "1": "0x41 0xd44"}
+    assert one["target"] is None
+    assert one["not_target"].startswith("CPU 1, on which it ran, is Cortex-X1, and the target's are Cortex-A76 or ")
     assert run["before"]["clocks_khz"] == [1401600, 2850000]
     assert run["before"]["temperatures_c"] == [38.5]
     assert "FusedConv" in {node["operator"] for node in run["profile"]} or "Conv" in str(run["profile"])

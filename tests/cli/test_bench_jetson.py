@@ -60,6 +60,7 @@ def test_trtexec_is_told_what_its_version_understands(
     assert run["load_ms"] == pytest.approx(load_ms)
     assert run["golden"]["largest_difference"] <= 1e-4
     assert run["profile"][0] == {"operator": "/fc/Gemm", "provider": run["providers"][0], "calls": 1.0, "ms": 8.0}
+    assert (run["first_ms"], run["peak_memory_bytes"]) == (None, None)  # trtexec tells neither
     assert run["before"]["power_mode"] == "NV Power Mode: MAXN\n0"
     assert run["before"]["clock_report"] == CLOCKS.strip()
     assert found["target"] is None  # a Jetson is no x86-64 machine

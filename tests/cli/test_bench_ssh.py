@@ -72,6 +72,7 @@ def test_the_cores_of_the_target_are_used_there(device: Board, tmp_path: Path) -
     target = tmp_path / "board.toml"
     text = (Path(__file__).parents[2] / "targets/raspberry-pi-5.toml").read_text()
     text = text.replace('"raspberry-pi-5"', '"board"')
+    text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("device_tree = "))
     if os.uname().machine == "x86_64":
         text = text.replace('"aarch64"', '"x86_64"').replace('"onnxruntime-arm64"', '"onnxruntime-x86"')
     target.write_text(text)

@@ -60,6 +60,12 @@ def test_a_slower_network_ends_with_1_and_a_report_for_ci(tmp_path: Path) -> Non
         (("--baseline", "base.onnx", "--save", "base.txt"), "base.txt: samples are known by the ending .json"),
         (("--baseline", "base.onnx", "--save", "none/base.json"), "none: no such folder"),
         (("--baseline", "none.onnx", "--save", "base.json"), "none.onnx: no such file"),
+        (
+            ("--baseline", "base.onnx", "--save", "new.json", "--like", "base.onnx"),
+            "base.onnx: no samples of edgekd gate",
+        ),
+        (("--baseline", "base.onnx", "--save", "new.json", "--like", "none.json"), "none.json: cannot be read"),
+        (("--baseline", "base.onnx", "--candidate", "base.onnx", "--like", "none.json"), "--like: it says how --save"),
         (("--baseline", "stored.json", "--save", "base.json"), "samples are taken of a network"),
         (("--candidate", "base.onnx", "--baseline", "base.onnx", "--save", "base.json"), "leave out --candidate"),
         (("--candidate", "stored.json", "--baseline", "base.onnx"), "nothing to stand beside"),

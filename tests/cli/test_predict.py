@@ -1,6 +1,7 @@
 """edgekd predict from the outside."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,44 @@ def test_an_unknown_operator_and_a_missing_file_are_named(network: Path, tmp_pat
     assert (odd.returncode, missing.returncode) == (2, 2)
     assert "node 'first' (NonZero): nothing is known" in odd.stderr
     assert "none.onnx" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("untyped.onnx", "untyped.onnx: input 'x' is no tensor, or has no type; export the network again."),
+        ("split.onnx", "its tensors lie in 'w.bin', which is not there; put it beside, or export it again."),
+        ("cut.onnx", "cut.onnx: not an ONNX file"),
+    ],
+)
+def test_a_file_that_is_no_whole_network_is_one_sentence(
+    network: Path, tmp_path: Path, name: str, sentence: str
+) -> None:
+    """An input without a type, tensors in a file that is not there, half a file."""
+    model = onnx.load(network)
+    model.graph.input[0].ClearField("type")
+    onnx.save(model, tmp_path / "untyped.onnx")
+    onnx.save(
+        onnx.load(network), tmp_path / "split.onnx", save_as_external_data=True, location="w.bin", size_threshold=0
+    )
+    (tmp_path / "w.bin").unlink()
+    (tmp_path / "cut.onnx").write_bytes(network.read_bytes()[: network.stat().st_size // 2])
+    done = run(tmp_path / name, "--target", "raspberry-pi-4")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_tiny_network_is_not_estimated_at_0(tmp_path: Path) -> None:
+    """One multiplication is a matter of microseconds, and shown in them."""
+    weight = numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "w")
+    node = helper.make_node("Conv", ["x", "w"], ["y"], "only")
+    pixel = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 1, 1]) for name in "xy"]
+    graph = helper.make_graph([node], "tiny", pixel[:1], pixel[1:], [weight])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), tmp_path / "t.onnx")
+    lines = run(tmp_path / "t.onnx", "--target", "raspberry-pi-4").stdout.splitlines()
+    assert re.match(r"estimated [1-9][0-9.]* µs; 90% interval ", lines[1])
+    assert re.match(r" +[1-9][0-9.]* µs 100.0%  pointwise .* only \(Conv\)", lines[-1])
 
 
 def test_an_estimate_needs_no_torch(network: Path) -> None:

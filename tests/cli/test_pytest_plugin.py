@@ -126,6 +126,55 @@ def test_latency(latency_gate, name):
         assert (tmp_path / "edgekd_baselines" / name / "net.onnx").read_bytes() == network.read_bytes()
 
 
+def test_absolute_paths_have_baselines_of_their_own(tmp_path: Path) -> None:
+    """In the project by where they are, elsewhere by the test: a temporary folder is a new one in every run."""
+    project, others = tmp_path / "project", tmp_path / "others"
+    tests = project / "tests"
+    for folder in (tests, project / "models", others / "day", others / "night", others / "again"):
+        folder.mkdir(parents=True)
+    (project / "pytest.ini").write_text("[pytest]\n")
+    paths = [project / "models/net.onnx", others / "day/net.onnx", others / "night/net.onnx"]
+    for number, path in enumerate(paths, start=2):
+        equal_layers(path, number)
+    suite = f"""
+import pytest
+
+def test_own(latency_gate):
+    latency_gate("{paths[0]}"{{more}})
+
+@pytest.mark.parametrize("name", ["day", "night"])
+def test_latency(latency_gate, name):
+    latency_gate("{others}/" + name + "/net.onnx"{{more}})
+"""
+    assert run(tests, "--edgekd-update", suite=suite)[0] == 0
+    kept = sorted((tests / "edgekd_baselines").rglob("*.onnx"))
+    assert sorted(path.read_bytes() for path in kept) == sorted(path.read_bytes() for path in paths)
+    assert (tests / "edgekd_baselines/up/models/net.onnx").read_bytes() == paths[0].read_bytes()
+    equal_layers(others / "again/net.onnx", 2)
+    moved = suite.replace('["day", "night"]', '["day"]').replace('name + "/net', '"again/net')
+    code, said = run(tests, suite=moved, more=', max_regression="50%", floor="1s"')
+    assert code == 0, said
+
+
+def test_two_networks_that_one_test_would_keep_as_one_are_refused(tmp_path: Path) -> None:
+    """Of one name, both outside the project, in one test: a sentence, and what to do."""
+    project = tmp_path / "project"
+    for folder in (project, tmp_path / "day", tmp_path / "night"):
+        folder.mkdir()
+    (project / "pytest.ini").write_text("[pytest]\n")
+    for name in ("day", "night"):
+        equal_layers(tmp_path / name / "net.onnx", 1)
+    suite = f"""
+def test_both(latency_gate):
+    latency_gate("{tmp_path}/day/net.onnx"{{more}})
+    latency_gate("{tmp_path}/night/net.onnx"{{more}})
+"""
+    code, said = run(project, "--edgekd-update", suite=suite)
+    assert code == 1
+    assert "give one of them another name, or a test of its own" in said
+    assert "Traceback" not in said
+
+
 def test_networks_above_the_test_have_baselines_of_their_own(tmp_path: Path) -> None:
     """One baseline for two networks would let the smaller one grow to the size of the larger."""
     tests = tmp_path / "tests"

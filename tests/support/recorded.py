@@ -118,7 +118,8 @@ if words[0] == "push":
     sys.exit(0)
 assert words[0] == "shell" and len(words) == 2, words
 said = there(words[1])
-for own in ("/sys/devices/system/cpu", "/sys/class/thermal", "/proc/stat", "/proc/uptime", "/proc/loadavg"):
+for own in ("/sys/devices/system/cpu", "/sys/class/thermal", "/proc/stat", "/proc/uptime", "/proc/loadavg",
+            "/proc/cpuinfo"):
     said = said.replace(own, {phone!r} + own)
 said = said.replace("./ld-linux-aarch64.so.1", {qemu!r})
 environment = {{"PATH": {programs!r} + ":" + os.environ["PATH"]}}
@@ -135,6 +136,9 @@ _FACTS = {
     "sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq": "2850000",
     "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor": "schedutil",
     "sys/class/thermal/thermal_zone0/temp": "38500",
+    "sys/devices/system/cpu/present": "0-1",
+    "proc/cpuinfo": "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd05\n\n"
+    "processor\t: 1\nCPU implementer\t: 0x41\nCPU part\t: 0xd44\n",
     "proc/stat": "cpu  1000 0 500 9000 100 0 0 0 0 0",
     "proc/uptime": "4711.5 9000.0",
     "proc/loadavg": "0.42 0.4 0.4 1/900 4242",

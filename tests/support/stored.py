@@ -22,16 +22,25 @@ HOST = Host(
 
 
 def made_blocks(
-    ratio: float, *, blocks: int = 20, drifts: Sequence[float] = (1, 1, 1, 1), noise: float = 0.01, seed: int = 1
+    ratio: float,
+    *,
+    blocks: int = 20,
+    drifts: Sequence[float] = (1, 1, 1, 1),
+    noise: float = 0.01,
+    seed: int = 1,
+    inferences: int = 1,
 ) -> tuple[Block, ...]:
-    """Return blocks of a network of *ratio* ms beside references of 1 ms times *drifts*, on a host that swings."""
+    """Return blocks of a network of *ratio* ms beside references of 1 ms times *drifts*, on a host that swings.
+
+    A sample of the network is the mean of so many *inferences*.
+    """
     random = np.random.default_rng(seed)
     means = dict(zip((NETWORK, *REFERENCES), (ratio, *drifts), strict=True))
     found = []
     for _ in range(blocks):
         host = np.exp(random.normal(0, 0.2, 20))
         samples = {name: (mean * host * np.exp(random.normal(0, noise, 20))).tolist() for name, mean in means.items()}
-        found.append(Block(inferences=dict.fromkeys(samples, 1), samples_ms=samples))
+        found.append(Block(inferences=dict.fromkeys(samples, 1) | {NETWORK: inferences}, samples_ms=samples))
     return tuple(found)
 
 

@@ -14,7 +14,7 @@ from edgekd.bench.blocks import Block, Input, expect_same_inputs
 from edgekd.bench.gate import GateSettings
 from edgekd.bench.gate_report import markdown
 from edgekd.bench.gate_samples import FORMAT, NETWORK, Samples, read_samples, write_samples
-from edgekd.bench.gate_stored import gate_against_samples, judge_samples, judged, record
+from edgekd.bench.gate_stored import Like, gate_against_samples, judge_samples, judged, record
 from edgekd.bench.statistics import normalized_interval
 from edgekd.core.errors import ConfigError
 
@@ -97,7 +97,34 @@ def test_the_summary_says_when_the_baseline_was_taken_and_how_far_the_host_drift
     text = markdown(verdict, Path("net.onnx"))
     assert "**REGRESSION** `net.onnx`" in text
     assert "Baseline of 2026-01-01" in text
+    assert "`net.onnx`, sha256 000000000000." in text
     assert "workloads drifted by" in text
+
+
+def test_samples_that_sum_other_numbers_of_inferences_are_not_compared() -> None:
+    """On a busy host a row of 16 was interrupted more often than one of 8, and took 1.9 times as long for each."""
+    before, after = made_samples(made_blocks(1.0, inferences=10)), made_samples(made_blocks(1.0, inferences=9))
+    sentence = (
+        r"new\.json: its samples sum other numbers of .* \(network 9, then 10\); save it again with --like base\.json"
+    )
+    with pytest.raises(ConfigError, match=sentence):
+        judge_samples(before, after, GateSettings(), names=NAMES)
+
+
+@pytest.mark.slow  # sixty fresh processes
+def test_samples_that_are_taken_like_others_sum_what_those_do(tmp_path: Path) -> None:
+    """Numbers that nobody would choose for this host, or this network, and so both can be judged."""
+    network, settings = equal_layers(tmp_path / "net.onnx", 1, side=8), GateSettings(block_seconds=0.01)
+    own = record(network, settings)
+    odd = {name: number + 1 for name, number in own.blocks[0].inferences.items()}
+    blocks = tuple(msgspec.structs.replace(block, inferences=odd) for block in own.blocks)
+    before = msgspec.structs.replace(own, blocks=blocks)
+    alike = record(network, settings, like=Like(samples=before, name="base.json"))
+    assert {tuple(block.inferences.items()) for block in alike.blocks} == {tuple(odd.items())}
+    assert judge_samples(before, alike, settings, names=NAMES).answer in {"pass", "inconclusive", "regression"}
+    elsewhere = msgspec.structs.replace(before, host=HOST)
+    with pytest.raises(ConfigError, match=r"base\.json: taken under other conditions"):
+        record(network, settings, like=Like(samples=elsewhere, name="base.json"))
 
 
 def test_samples_survive_the_file(tmp_path: Path) -> None:

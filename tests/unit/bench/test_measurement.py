@@ -1,11 +1,14 @@
 """Laws of a measurement, of what speaks against it, and of what it is compared with."""
 
+import re
+
 import msgspec
 import pytest
 
 from edgekd.bench.criticism import criticism, throttling
 from edgekd.bench.history import comparable
 from edgekd.bench.measurement import FORMAT, Machine, Measurement, Reading, Run
+from edgekd.bench.telling import told
 
 
 def machine(**changed: object) -> Machine:
@@ -132,6 +135,16 @@ def test_what_differs_is_named_and_compared_with_nothing(changed: dict[str, obje
     assert comparable(found, measured(STEADY[::-1])) is None
     other = msgspec.structs.replace(found, run=msgspec.structs.replace(found.run, **changed))
     assert f"they differ in {word} " in (comparable(found, other) or "")
+
+
+def test_what_was_not_measured_is_not_told_as_0() -> None:
+    """TensorRT tells no first inference and no peak memory, and some of its versions no time to load: none is shown."""
+    found = measured(STEADY)
+    run = msgspec.structs.replace(found.run, load_ms=None, first_ms=None, peak_memory_bytes=None)
+    lines = list(told(msgspec.structs.replace(found, run=run), None))
+    assert "497.5 samples/s" in lines  # alone in its line; the median is 2.01 ms
+    assert not [line for line in lines if re.search("load|first inference|peak memory", line)]
+    assert "load 10.0 ms, first inference 3.00 ms, 497.5 samples/s, peak memory 1 bytes" in list(told(found, None))
 
 
 def test_more_threads_than_cores_are_said() -> None:

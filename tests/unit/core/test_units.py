@@ -30,7 +30,15 @@ def test_a_count_has_three_digits_and_a_prefix(number: int, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("latency_ms", "text"),
-    [(0.01234, "0.012 ms"), (0.1234, "0.123 ms"), (1.0, "1.00 ms"), (33.33, "33.3 ms"), (1234.0, "1234 ms")],
+    [
+        (0.00001234, "0.012 µs"),
+        (0.01234, "12.3 µs"),
+        (0.0, "0.000 ms"),
+        (0.1234, "0.123 ms"),
+        (1.0, "1.00 ms"),
+        (33.33, "33.3 ms"),
+        (1234.0, "1234 ms"),
+    ],
 )
 def test_a_latency_has_three_digits(latency_ms: float, text: str) -> None:
     """Short latencies keep their decimals, long ones drop them."""

@@ -158,6 +158,42 @@ CONTRADICTIONS: tuple[tuple[str, dict[str, object], str, str], ...] = (
         "benchmark.throttle_check.command",
     ),
     (
+        "raspberry-pi-4",
+        {"device.identity.device_tree": ["raspberrypi,(4"]},
+        'device.identity.device_tree = "raspberrypi,(4"',
+        "device.soc",
+    ),
+    (
+        "android-a76",
+        {"device.identity.cores": ["Cortex-A67"]},
+        'device.identity.cores = "Cortex-A67"',
+        'device.architecture = "aarch64": edgekd knows no part number of it',
+    ),
+    (
+        "android-a76",
+        {"device.identity.cores": ["Cortex-A77"]},
+        'device.identity.cores = "Cortex-A77"',
+        'device.clusters.big.core = "Cortex-A76"',
+    ),
+    (
+        "android-a76",
+        {"device.identity.beside": ["Cortex-X1"]},
+        'device.identity.beside = "Cortex-X1"',
+        'device.clusters.little.core = "Cortex-A55"',
+    ),
+    (
+        "android-a76",
+        {"device.identity.cores": None},
+        "device.identity.beside = ",
+        "device.identity.cores = (absent)",
+    ),
+    (
+        "raspberry-pi-4",
+        {"device.identity.system": None, "device.identity.device_tree": None, "device.identity.beside": []},
+        "device.identity = (absent)",
+        "device.architecture",
+    ),
+    (
         "raspberry-pi-5",
         {"runtime.execution_provider": "TensorrtExecutionProvider"},
         'runtime.execution_provider = "TensorrtExecutionProvider"',
