@@ -39,12 +39,16 @@ def remember(folder: Path, found: Measurement) -> Path:
 
 
 def recall(folder: Path, model_name: str) -> tuple[Measurement, ...]:
-    """Return the measurements of files called *model_name* in *folder*, the oldest first.
+    """Return the measurements of files called *model_name* in *folder*, the oldest first; raises as ``recall_all``."""
+    return tuple(one for one in recall_all(folder) if one.model == model_name)
+
+
+def recall_all(folder: Path) -> tuple[Measurement, ...]:
+    """Return the measurements in *folder*, the oldest first.
 
     Raises ComparisonError for a file that is no measurement, or one of another format.
     """
-    paths = sorted(folder.glob("*.json")) if folder.is_dir() else ()
-    return tuple(one for one in map(read_measurement, paths) if one.model == model_name)
+    return tuple(map(read_measurement, sorted(folder.glob("*.json")) if folder.is_dir() else ()))
 
 
 def read_measurement(path: Path) -> Measurement:

@@ -59,6 +59,17 @@ def told_before(earlier: Sequence[Measurement], found: Measurement) -> Iterator[
         )
 
 
+def told_history(found: Sequence[Measurement]) -> Iterator[str]:
+    """Yield a line about each measurement: only those of one file and one fingerprint can be compared."""
+    for one in found:
+        median = milliseconds(one.summary()["median_ms"] or 0.0)
+        threw = "" if one.refused is None else f"; it throttled: {one.refused}"
+        yield (
+            f"{one.date}: {one.model} ({one.model_sha256[:12]}) on {one.where}, {one.run.before.cpu}, threads: "
+            f"{one.threads}, batch {one.batch}: median {median}, n = {len(one.run.samples_ms)}{threw}"
+        )
+
+
 def told_emulation(found: Emulation) -> Iterator[str]:
     """Yield the lines about an emulated file. There is no time among them."""
     yield (

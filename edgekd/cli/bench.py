@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def command(  # noqa: PLR0913 - one for each option
-    model: Annotated[Path, typer.Argument(help="An ONNX file.")],
+    model: Annotated[Path | None, typer.Argument(help="An ONNX file. Left away with --history: list all.")] = None,
     target: TargetOption = None,
     *,
     on: Annotated[
@@ -77,6 +77,10 @@ def command(  # noqa: PLR0913 - one for each option
     or an unknown one, 9 another execution provider ran it, 10 it throttled, 11 it answers the golden inputs with other
     numbers, 12 a stored measurement is none or not comparable.
     """
+    if model is None:
+        _require_alone(history, {"--target": target, "--on": on != "local", "--compare": compare})
+        _tell_history(as_json=as_json, as_csv=as_csv)
+        return
     facts = None if target is None else load_target(target)
     if on.partition(":")[0] == "emulator":
         timing = {"--threads": threads, "--runs": runs, "--sustained": sustained, "--profile": profile}
@@ -158,6 +162,29 @@ def _emulate(model: Path, target: Target | None, core: str, golden: "GoldenFile 
     found = emulated.emulate(model, name, emulators.find_emulator(emulators.emulator_folder(os.environ)), golden)
     telling = import_module("edgekd.bench.telling")
     typer.echo(_formatted(found) if as_json else "\n".join(telling.told_emulation(found)))
+
+
+def _require_alone(is_history: bool, others: Mapping[str, object]) -> None:  # noqa: FBT001 - one question
+    """Raise ConfigError where no model is given for what needs one: anything but the history."""
+    given = [name for name, value in others.items() if value]
+    if given or not is_history:
+        needing = f"{given[0]}: " if given else ""
+        message = f"{needing}no model given; give an ONNX file, or --history alone for what was measured before."
+        raise ConfigError(message)
+
+
+def _tell_history(*, as_json: bool, as_csv: bool) -> None:
+    """Print all that was measured before, the oldest first; nothing is measured."""
+    stored, telling = import_module("edgekd.bench.history"), import_module("edgekd.bench.telling")
+    folder = stored.history_folder(os.environ)
+    found = stored.recall_all(folder)
+    if as_json:
+        typer.echo(_formatted([msgspec.to_builtins(one) | {"summary": one.summary()} for one in found]))
+    elif as_csv:
+        typer.echo(telling.csv_of(found), nl=False)
+    else:
+        for line in tuple(telling.told_history(found)) or (f"nothing was measured yet: {folder} is empty",):
+            typer.echo(line)
 
 
 def _require_none(options: Mapping[str, object]) -> None:

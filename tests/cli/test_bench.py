@@ -154,6 +154,20 @@ def test_history_is_compared_only_where_the_fingerprints_are_equal(network: Path
     assert "not comparable: they differ in threads '2' and '1'" in said
 
 
+def test_history_alone_lists_all_that_was_measured_and_measures_nothing(network: Path, tmp_path: Path) -> None:
+    """Empty it says so; then a line for each measurement, the oldest first; without --history a model is asked for."""
+    assert "nothing was measured yet" in bench("--history", folder=tmp_path).stdout
+    for threads in (1, 2):
+        assert bench(network, "--threads", threads, "--runs", 40, folder=tmp_path).returncode == 0
+    first, second = bench("--history", folder=tmp_path).stdout.splitlines()
+    assert "threads: 1" in first
+    assert "threads: 2" in second
+    assert [one["threads"] for one in json.loads(bench("--history", "--json", folder=tmp_path).stdout)] == [1, 2]
+    assert len(list((tmp_path / "history").glob("*.json"))) == 2
+    require_refusal(bench(folder=tmp_path), 2, "no model given")
+    require_refusal(bench("--history", "--target", "x86-64", folder=tmp_path), 2, "--target: no model given")
+
+
 def test_a_stored_measurement_is_compared_or_refused(network: Path, tmp_path: Path) -> None:
     """Alike: the ratio of the medians. Another thread count: exit code 12, and the new measurement is kept."""
     assert bench(network, "--runs", 40, folder=tmp_path).returncode == 0
