@@ -15,7 +15,7 @@ from edgekd.predict.kernel_amounts import Kernel, in_network
 from edgekd.predict.kernel_costs import Family, KernelCosts
 from edgekd.predict.layers import Layer
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 STEADY: Final = 0.25
 """The quantile of samples that counts: another process only ever makes a run longer, by whole slices of time."""
 EVICTING_US: Final = 800.0
