@@ -24,8 +24,9 @@ from edgekd.quantize.recipe import Form
 from edgekd.quantize.weight_only import weight_only
 from edgekd.report.bundle import replacing
 from edgekd.report.quantized import check_answers_of, check_out, shipped
+from edgekd.report.quantized_bundle import Origin, complete_bundle
 from edgekd.report.quantized_content import MODEL, versions
-from edgekd.report.scoring import Score, classes_of, score_of, score_table, scored_by
+from edgekd.report.scoring import Score, classes_of, right_classes, score_of, score_table, scored_by
 from edgekd.stages.intake import canonical_float
 from edgekd.targets import Target
 from edgekd.tasks.task import Split, Task
@@ -120,6 +121,9 @@ def compact_file(path: Path, task: Task, target: Target, form: Form, *, out: Pat
         )
         write_atomically(folder / "report.json", msgspec.json.format(msgspec.json.encode(report), indent=1))
         write_atomically(folder / "report.md", markdown(report).encode())
+        origin = Origin(source_sha256=report.source_sha256, seed=0, settings={"form": form}, versions=report.versions)
+        classes = right_classes(graph, task, task.test)
+        complete_bundle(folder, task, target, origin, classes=classes, arithmetic=way.arithmetic)
     return report
 
 

@@ -29,8 +29,9 @@ from edgekd.quantize.sensitivity import Sensitivity, sensitivities
 from edgekd.report.bundle import replacing
 from edgekd.report.picture import PICTURE, sensitivity_picture
 from edgekd.report.proving import proved
+from edgekd.report.quantized_bundle import Origin, complete_bundle
 from edgekd.report.quantized_content import MODEL, Quantized, markdown, versions
-from edgekd.report.scoring import Score, classes_of, score_of, scored_by
+from edgekd.report.scoring import Score, classes_of, right_classes, score_of, scored_by
 from edgekd.stages.fitness import check_answers
 from edgekd.stages.intake import canonical_float
 from edgekd.targets import Target
@@ -201,6 +202,13 @@ def _written(
         write_atomically(folder / PICTURE, sensitivity_picture(layers, report.kept))
         write_atomically(folder / "report.json", msgspec.json.format(msgspec.json.encode(report), indent=1))
         write_atomically(folder / "report.md", markdown(report).encode())
+        origin = Origin(
+            source_sha256=report.source_sha256,
+            seed=job.settings.seed,
+            settings=msgspec.to_builtins(job.settings),
+            versions=report.versions,
+        )
+        complete_bundle(folder, task, job.target, origin, classes=right_classes(job.graph, task, task.test))
     return report
 
 

@@ -49,6 +49,11 @@ def score_of(real: Classes, quantized: Classes, split: Split) -> Score:
     )
 
 
+def right_classes(real: ModelProto, task: Task, split: Split) -> Classes:
+    """Return the right class (n,) of each sample: its label or, without labels, what the float network *real* says."""
+    return classes_of(real, task, split) if split.labels is None else split.labels
+
+
 def scored_by(split: Split) -> str:
     """Return what a score on *split* is a part of."""
     return "labels" if split.labels is not None else "agreement with the float network"
