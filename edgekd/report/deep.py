@@ -12,10 +12,10 @@ from edgekd.stages.parity import Ladder, climb, demand_parity
 
 
 def verify_deeply(bundle: Path, emulator: Path) -> Ladder:
-    """Return the ladder of the bundle's INT8 file over its golden inputs, on all cores if *emulator* has been set up.
+    """Return the ladder of the bundle's INT8 file over its golden inputs, on all cores if *emulator* was set up.
 
-    Raises ConfigError where there is no INT8 file, or one without fixed ranges, ParityError where an integer rung leaves
-    the network.
+    Raises ConfigError where there is no INT8 file, or one without fixed ranges, ParityError where an integer rung
+    leaves the network.
     """
     manifest = read_manifest(bundle)
     if "int8" not in manifest.precisions:
