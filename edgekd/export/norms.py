@@ -66,7 +66,7 @@ def _spelled_out(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None:
 
 def _line(node: ir.Node) -> tuple[Reals, Reals] | None:
     """Return slope and offset (channels,) of a BatchNormalization in inference; None where *node* is none."""
-    if node.op_type != "BatchNormalization" or node.attributes.get_int("training_mode", 0):
+    if node.op_type != "BatchNormalization" or node.attributes.get_int("training_mode", 0) == 1:
         return None
     constants = [constant_of(node, position) for position in range(1, 5)]
     if any(constant is None for constant in constants):
