@@ -223,4 +223,5 @@ def test_what_is_not_known_is_refused_by_node_and_operator(
     with pytest.raises(ConfigError) as refused:
         simulated(op_type, arrays(inputs), attributes)
     message = str(refused.value)
-    assert all(part in message for part in ("'the_node'", op_type, word, 'export.precision = "fp32"')), message
+    assert all(part in message for part in ("'the_node'", op_type, word, "ship the float file in FP32")), message
+    assert "export." not in message, "only `compress` has such a setting"
