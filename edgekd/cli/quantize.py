@@ -72,12 +72,12 @@ def command(  # noqa: PLR0913 - one for each option
     source = _data(data, assignments or (), skip_unreadable=skip_unreadable)
     destination = out or OUT / f"{model.stem}-int8"
     progress = PlainProgress(sys.stderr)
-    heavy = import_module("edgekd.report.quantized")
-    heavy.check_out(destination)
+    import_module("edgekd.report.before_quantizing").check_out(destination)
     import_module("edgekd.stages.onnx_file").read_float_network(model)
     task = import_module("edgekd.tasks.load").load_task(source, cache=store / "cache" / "data", progress=progress)
     if settings.form == "static":
         emulator = import_module("edgekd.bench.emulator").emulator_folder(os.environ)
+        heavy = import_module("edgekd.report.quantized")
         report = heavy.quantize_file(
             model, task, facts, settings, out=destination, progress=progress, emulator=emulator
         )

@@ -12,7 +12,7 @@ from edgekd.core.errors import ConfigError
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(help="A folder that `edgekd compress` wrote.")],
+    bundle: Annotated[Path, typer.Argument(help="A folder that `edgekd compress` or `edgekd quantize` wrote.")],
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -20,7 +20,7 @@ def command(
     path = bundle / ("report.json" if as_json else "report.md")
     with disk_errors(path):
         if not path.is_file():
-            message = f"{path}: no such file; expected a bundle that `edgekd compress` wrote."
+            message = f"{path}: no such file; expected a folder that `edgekd compress` or `edgekd quantize` wrote."
             raise ConfigError(message)
         content = path.read_bytes()
     try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(help="A folder that `edgekd compress` wrote.")],
+    bundle: Annotated[Path, typer.Argument(help="A folder that `edgekd compress` or `edgekd quantize` wrote.")],
     *,
     deep: Annotated[
         bool, typer.Option("--deep", help="Also compute the INT8 file in torch and on emulated ARM cores.")

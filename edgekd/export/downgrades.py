@@ -54,6 +54,28 @@ def pad_every_axis(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None
     return [new.op("Pad", *inputs[: 3 if inputs[2] is not None else 2], **attributes_of(node))]
 
 
+def resize_every_axis(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None:
+    """Spread the sizes of the axes that opset 18 lets Resize name over all axes; a free batch is read from the data."""
+    source, sizes, dims = input_of(node, 0), constant_of(node, 3), known_dims(input_of(node, 0))
+    axes = node.attributes.get_ints("axes", ())
+    if not axes or sizes is None or dims is None:
+        return without(RESIZE_DEFAULTS)(node, new)
+    spread = list(dims)
+    for axis, size in zip(axes, sizes.flat, strict=True):
+        spread[axis] = int(size)
+    if None in spread[1:]:
+        raise refusal(node, "its sizes are only known when the network runs", "write them as constants")
+    rest = new.constant(np.array(spread[1:], np.int64), "sizes")
+    if spread[0] is None:
+        bounds = [new.constant(np.array([bound], np.int64), name) for name, bound in (("starts", 0), ("ends", 1))]
+        whole = new.op("Concat", new.op("Slice", new.op("Shape", source), *bounds), rest, axis=0)
+    else:
+        whole = new.constant(np.array(spread, np.int64), "whole_sizes")
+    others = {name: default for name, default in RESIZE_DEFAULTS.items() if name != "axes"}
+    attributes = {name: value for name, value in _older_attributes(node, others).items() if name != "axes"}
+    return [new.op("Resize", source, None, None, whole, **attributes)]
+
+
 def sizes_of_parts(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None:
     """Write the sizes of the parts where opset 18 lets Split name only their number (the last is smaller)."""
     count = node.attributes.get_int("num_outputs", 0)
@@ -69,15 +91,21 @@ def sizes_of_parts(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None
     return new.several("Split", [source, new.constant(sizes, "split")], count, axis=axis)
 
 
+def _older_attributes(node: ir.Node, defaults: Mapping[str, Attribute | None]) -> dict[str, Attribute]:
+    """Return the attributes of *node* without those in *defaults*; ConfigError where it sets one otherwise."""
+    attributes = attributes_of(node)
+    for name in defaults.keys() & attributes.keys():
+        if attributes.pop(name) != defaults[name]:
+            reason = f"{name} = {node.attributes[name].value!r} has no older form"
+            raise refusal(node, reason, f"use {name} = {defaults[name]!r}" if defaults[name] else "leave it out")
+    return attributes
+
+
 def without(defaults: Mapping[str, Attribute | None]) -> Rule:
     """Return a rule that drops the attributes in *defaults* and refuses a node that sets one otherwise."""
 
     def drop(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None:
-        attributes = attributes_of(node)
-        for name in defaults.keys() & attributes.keys():
-            if attributes.pop(name) != defaults[name]:
-                reason = f"{name} = {node.attributes[name].value!r} has no older form"
-                raise refusal(node, reason, f"use {name} = {defaults[name]!r}" if defaults[name] else "leave it out")
+        attributes = _older_attributes(node, defaults)
         if len(attributes) == len(node.attributes):
             return None
         return new.several(node.op_type, node.inputs, len(node.outputs), **attributes)
@@ -144,7 +172,7 @@ DOWNGRADES: Mapping[tuple[str, int], Rule] = MappingProxyType(
         ("ReduceMin", 18): axes_to_attribute,
         ("ReduceProd", 18): axes_to_attribute,
         ("ReduceSumSquare", 18): axes_to_attribute,
-        ("Resize", 18): without(RESIZE_DEFAULTS),
+        ("Resize", 18): resize_every_axis,
         ("ScatterElements", 18): reduction_only("none", "add", "mul"),
         ("ScatterND", 18): reduction_only("none", "add", "mul"),
         ("Split", 18): sizes_of_parts,

@@ -2,7 +2,7 @@
 
 from onnx import ModelProto
 
-from edgekd.export.compacting import with_short_names
+from edgekd.export.compacting import compacted
 from edgekd.export.fusible import with_fusible_forms
 from edgekd.export.legalize import legalize
 from edgekd.export.shapes import without_value_info
@@ -16,4 +16,4 @@ def written_for(model: ModelProto, runtime: str, version: str, *, opset: int, ir
     """
     legal = legalize(with_fusible_forms(model), opset=opset, ir_version=ir_version)
     refuse_unlisted(legal, runtime, version)
-    return with_short_names(without_value_info(legal))
+    return compacted(without_value_info(legal))

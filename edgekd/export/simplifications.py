@@ -21,6 +21,8 @@ from edgekd.export.rewriting import (
 SPATIAL_AXES = (2, 3)
 IMAGE_RANK = 4
 MATRIX_RANK = 2
+MOST_REPEATED = 1024
+"""Numbers of one constant that are written out: pads and sizes are few, images of zeros would fill the file."""
 BIASED = frozenset({"Conv", "ConvTranspose", "Gemm"})
 
 
@@ -117,6 +119,43 @@ def bias_into_gemm(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None
     return None
 
 
+def repeated_constant(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None:
+    """Write the one number that ConstantOfShape repeats as a constant, where its shape is one and small.
+
+    Older exporters write pads so; onnxscript leaves it for the sake of large ones.
+    """
+    shape = constant_of(node, 0)
+    if shape is None or math.prod(int(size) for size in shape) > MOST_REPEATED:
+        return None
+    value = node.attributes.get_tensor("value", None)
+    number = np.zeros(1, np.float32) if value is None else value.numpy()
+    return [new.constant(np.full(tuple(int(size) for size in shape), number.reshape(-1)[0], number.dtype), "repeated")]
+
+
+def resize_named_axes(node: ir.Node, new: Replacement) -> Sequence[ir.Value] | None:
+    """Write the sizes of a Resize for the axes it resizes alone, which opset 18 can say: then any batch fits.
+
+    The first axis, and every other one of the same size before and after, is left out.
+    """
+    source, resized = input_of(node, 0), node.outputs[0]
+    before, after = known_dims(source), known_dims(resized)
+    crops = node.attributes.get_string("coordinate_transformation_mode", "") == "tf_crop_and_resize"
+    if optional_input(node, 3) is None or "axes" in node.attributes or crops or before is None or after is None:
+        return None
+    if source.shape is None or resized.shape is None or not _is_same_size(source.shape[0], resized.shape[0]):
+        return None
+    axes = [axis for axis in range(1, len(before)) if before[axis] != after[axis]]
+    if None in before[1:] or None in after[1:] or not axes:
+        return None
+    sizes = new.constant(np.array([after[axis] for axis in axes], np.int64), "sizes")
+    return [new.op("Resize", source, None, None, sizes, **attributes_of(node), axes=axes)]
+
+
+def _is_same_size(before: int | ir.SymbolicDim, after: int | ir.SymbolicDim) -> bool:
+    """Tell whether two dimensions are one number, or go by one name."""
+    return before == after and (isinstance(before, int) or before.value is not None)
+
+
 def own_biases(model: ir.Model) -> None:
     """Give, in place, each node its own bias where the exporter has merged biases that happened to be equal.
 
@@ -160,8 +199,10 @@ def _rest(dims: Sequence[int | None], asked: Sequence[int]) -> tuple[int, ...] |
 
 SIMPLIFICATIONS: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     {
+        "ConstantOfShape": (repeated_constant,),
         "ReduceMean": (pool_spatial_mean,),
         "Reshape": (plain_reshape,),
+        "Resize": (resize_named_axes,),
         "MatMul": (matrix_product_to_gemm,),
         "Gemm": (gemm_without_factors, gemm_rows_are_outputs),
         "Add": (bias_into_gemm,),

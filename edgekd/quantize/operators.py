@@ -22,7 +22,7 @@ def run(op_type: str, name: str, inputs: Inputs, attributes: Attributes) -> Tens
     except UnknownFormError as unknown:
         message = (
             f"quantize: node '{name}' ({op_type}): {unknown}; "
-            'ship export.precision = "fp32" or "fp16" for this network.'
+            "replace it in the network, or ship the float file in FP32 or FP16."
         )
         raise ConfigError(message) from unknown
 

@@ -63,7 +63,7 @@ class _Writer:
                 rewired.input[2] = self._bias(node.name, weight, scales)
         rounded = [value for value in node.output if value in self._places.outputs]
         for position, value in enumerate(node.output):
-            rewired.output[position] = before_rounding(value) if value in rounded else value
+            rewired.output[position] = self._before_rounding(value) if value in rounded else value
         self.nodes.append(rewired)
         for value in rounded:
             self._activation(value, "")
@@ -83,7 +83,7 @@ class _Writer:
                 self._constant(f"{self._places.scale_of[value]}_scale", scale),
                 self._constant(f"zero_point_{'u' if shift else ''}{zero_point}", zero_point),
             ]
-            source = before_rounding(value) if is_output else value
+            source = self._before_rounding(value) if is_output else value
             levels = self._new(f"{name}_q")
             self._write(helper.make_node("QuantizeLinear", [source, *constants], [levels]))
             self._write(helper.make_node("DequantizeLinear", [levels, *constants], [end]))
@@ -128,6 +128,10 @@ class _Writer:
             self._names[wished] = name
         return self._names[wished]
 
+    def _before_rounding(self, value: str) -> str:
+        """Return the name of an output of the graph before it is rounded."""
+        return self._new(f"{value}_real")
+
     def _constant(self, name: str, array: NDArray[Any]) -> str:
         """Write a constant, unless it is there already, and return its name."""
         name = self._new(name)
@@ -135,11 +139,6 @@ class _Writer:
             contiguous = np.ascontiguousarray(array).reshape(array.shape)
             self.constants[name] = numpy_helper.from_array(contiguous, name)
         return name
-
-
-def before_rounding(value: str) -> str:
-    """Return the name of an output of the graph before it is rounded."""
-    return f"{value}_real"
 
 
 def _tensor(array: NDArray[Any]) -> torch.Tensor:

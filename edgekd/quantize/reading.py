@@ -12,7 +12,6 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from edgekd.core.errors import ConfigError
 from edgekd.quantize.fake import LOW, Encodings, Grid
 from edgekd.quantize.placement import Places, Weight
-from edgekd.quantize.qdq import before_rounding
 from edgekd.quantize.simulation import SimulatedGraph
 
 QUANTIZE: Final = "QuantizeLinear"
@@ -57,7 +56,7 @@ def quantized_values(model: ModelProto) -> dict[str, str]:
 
 
 class _Reader:
-    """The quantizers of one file by what they read and write."""
+    """The quantizers of one file by what they read and write; ``_real`` has each rounded output before that."""
 
     def __init__(self, model: ModelProto) -> None:
         """Sort the nodes of *model*."""
@@ -78,6 +77,7 @@ class _Reader:
                 message = f"node '{node.name or node.output[0]}' (DequantizeLinear): reads neither a constant nor a Q."
                 raise ConfigError(message)
         self._rounded = self._outputs & self._pairs.keys()
+        self._real: dict[str, str] = {self._pairs[value].input[0]: value for value in self._rounded}
 
     def nodes(self) -> list[NodeProto]:
         """Return the float nodes, reading and writing what they did before they were quantized."""
@@ -132,14 +132,13 @@ class _Reader:
                 rewired.input[position] = self.value(self._pairs[value])
             elif value in self._weights:
                 rewired.input[position] = _plain(value)
-        for position, value in enumerate(node.output):
-            rewired.output[position] = next((v for v in self._rounded if before_rounding(v) == value), value)
+        rewired.output[:] = [self._real.get(value, value) for value in node.output]
         return rewired
 
     def value(self, quantizer: NodeProto) -> str:
         """Return the activation that *quantizer* rounds, by the name it has in the float graph."""
         source: str = quantizer.input[0]
-        return next((value for value in self._rounded if before_rounding(value) == source), source)
+        return self._real.get(source, source)
 
     def _grid(self, quantizer: NodeProto) -> Grid:
         """Return the grid of *quantizer*; unsigned levels are signed ones shifted by 128."""

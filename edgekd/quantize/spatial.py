@@ -98,9 +98,14 @@ def _resize(inputs: Inputs, attributes: Attributes) -> Tensor:
     form = (mode, point, attributes.get("nearest_mode", "round_prefer_floor") if mode == "nearest" else "")
     refuse(form not in _RESIZES, f"Resize in the form {form}")
     if sizes is not None and sizes.numel():
-        shape = numbers(sizes)[2:]
+        whole = list(data.shape)
+        for axis, size in zip(attributes.get("axes", range(data.ndim)), numbers(sizes), strict=True):
+            whole[axis] = size
+        refuse(whole[:2] != list(data.shape[:2]), "Resize of batch or channels")
+        shape = whole[2:]
     else:
         assert scales is not None  # noqa: S101 - one of the two is there
+        refuse("axes" in attributes, "Resize by scales of named axes")
         factors = scales.tolist()[2:]
         shape = [math.floor(size * factor) for size, factor in zip(data.shape[2:], factors, strict=True)]
     torch_mode = _RESIZES[form]

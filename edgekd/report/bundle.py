@@ -1,38 +1,31 @@
 """The bundle: one folder that an app can ship, written whole or not at all."""
 
-import io
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
-import numpy as np
 
 from edgekd.core.digest import file_digest
 from edgekd.core.disk import disk_errors, write_atomically
-from edgekd.networks.session import every_answer, open_session
+from edgekd.networks.session import open_session
 from edgekd.pipeline import StageResult
 from edgekd.plan import Plan
 from edgekd.quantize.sensitivity import Sensitivity
 from edgekd.report.content import Report
 from edgekd.report.destination import MANIFEST
-from edgekd.report.manifest import MANIFEST_FORMAT, FileFacts, Golden, Lineage, Manifest, tensors_of
+from edgekd.report.golden import write_golden
+from edgekd.report.manifest import MANIFEST_FORMAT, SHIPPED, FileFacts, Golden, Lineage, Manifest, tensors_of
 from edgekd.report.markdown import render
 from edgekd.report.picture import PICTURE, sensitivity_picture
 from edgekd.stages.export import file_name
 from edgekd.stages.settings import Export
-from edgekd.targets import PrecisionName
 from edgekd.tasks.task import Task
 
-SHIPPED: Final = "model.onnx"
-GOLDEN: Final = "golden.npz"
 REPORT: Final = "report.json"
-
-_RELATIVE_TOLERANCE: Final[Mapping[PrecisionName, float]] = {"fp32": 1e-4, "fp16": 2e-2, "int8": 5e-2}
-"""Part of the largest golden output by which a replay may differ."""
 
 
 def write_bundle(out: Path, plan: Plan, task: Task, *, report: Report, results: Sequence[StageResult]) -> Path:
@@ -47,17 +40,21 @@ def write_bundle(out: Path, plan: Plan, task: Task, *, report: Report, results: 
         for precision in export.variants:
             _copy(models / file_name(precision), folder / file_name(precision))
         _copy(models / file_name(export.precision), folder / SHIPPED)
-        golden = _write_golden(folder, task, export.precision)
+        golden = write_golden(folder, task, task.test.targets, precision=export.precision)
         write_atomically(folder / REPORT, msgspec.json.format(msgspec.json.encode(report), indent=1))
         write_atomically(folder / "report.md", render(report).encode())
         if "quantize" in report.stage_records:
             write_atomically(folder / PICTURE, _picture(report))
         write_atomically(folder / "plan.toml", report.plan.encode())
-        manifest = _manifest(plan, task, export, report=report, results=results, golden=golden)
-        files = {path.name: _facts(path) for path in sorted(folder.iterdir())}
-        complete = msgspec.structs.replace(manifest, files=files)
-        write_atomically(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(complete), indent=1))
+        write_manifest(folder, _manifest(plan, task, export, report=report, results=results, golden=golden))
     return out
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write *manifest* to *folder*, with all files that are there by now."""
+    files = {path.name: _facts(path) for path in sorted(folder.iterdir())}
+    complete = msgspec.structs.replace(manifest, files=files)
+    write_atomically(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(complete), indent=1))
 
 
 @contextmanager
@@ -89,19 +86,6 @@ def _copy(source: Path, destination: Path) -> None:
 def _facts(path: Path) -> FileFacts:
     """Return the digest and size of one file."""
     return FileFacts(sha256=file_digest(path), size_bytes=path.stat().st_size)
-
-
-def _write_golden(folder: Path, task: Task, precision: PrecisionName) -> Golden:
-    """Write one test sample of each class that has one, with the outputs of ``model.onnx`` in reference arithmetic."""
-    _, chosen = np.unique(task.test.targets, return_index=True)
-    inputs = task.read(task.test, chosen)
-    outputs = every_answer(open_session(folder / SHIPPED, arithmetic="reference"), [inputs])
-    names = [entry.name for entry in task.inputs] + list(task.outputs)
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **dict(zip(names, inputs + outputs, strict=True)))
-    write_atomically(folder / GOLDEN, buffer.getvalue())
-    largest = max(float(np.abs(output).max()) for output in outputs)
-    return Golden(file=GOLDEN, samples=len(chosen), tolerance=_RELATIVE_TOLERANCE[precision] * max(1.0, largest))
 
 
 def _manifest(

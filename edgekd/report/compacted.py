@@ -22,10 +22,12 @@ from edgekd.quantize.coverage import Coverage, integer_coverage
 from edgekd.quantize.dynamic import dynamic
 from edgekd.quantize.recipe import Form
 from edgekd.quantize.weight_only import weight_only
+from edgekd.report.before_quantizing import check_answers_of, check_out, check_places
 from edgekd.report.bundle import replacing
-from edgekd.report.quantized import check_answers_of, check_out, shipped
+from edgekd.report.quantized import shipped
+from edgekd.report.quantized_bundle import Origin, complete_bundle
 from edgekd.report.quantized_content import MODEL, versions
-from edgekd.report.scoring import Score, classes_of, score_of, score_table, scored_by
+from edgekd.report.scoring import Score, classes_of, right_classes, score_of, score_table, scored_by
 from edgekd.stages.intake import canonical_float
 from edgekd.targets import Target
 from edgekd.tasks.task import Split, Task
@@ -42,7 +44,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 WAYS: Final[Mapping[Form, Way]] = MappingProxyType(
     {
         "dynamic": Way(
-            convert=dynamic,
+            convert=lambda graph: dynamic(with_own_weights(graph)),
             arithmetic="widened",
             promise=(
                 "Matrix products run in integers with ranges found in every inference; convolutions stay in float32. "
@@ -93,6 +95,7 @@ def compact_file(path: Path, task: Task, target: Target, form: Form, *, out: Pat
     shapes = dict(zip((entry.name for entry in task.inputs), task.shapes, strict=True))
     graph = canonical_float(path, shapes)
     check_answers_of(graph, task, path)
+    check_places(graph, "onnxruntime-arm64", path)
     way = WAYS[form]
     progress.say(f"quantize: the form {form}")
     made = shipped(way.convert(graph), target)
@@ -120,6 +123,9 @@ def compact_file(path: Path, task: Task, target: Target, form: Form, *, out: Pat
         )
         write_atomically(folder / "report.json", msgspec.json.format(msgspec.json.encode(report), indent=1))
         write_atomically(folder / "report.md", markdown(report).encode())
+        origin = Origin(source_sha256=report.source_sha256, seed=0, settings={"form": form}, versions=report.versions)
+        classes = right_classes(graph, task, task.test)
+        complete_bundle(folder, task, target, origin, classes=classes, arithmetic=way.arithmetic)
     return report
 
 

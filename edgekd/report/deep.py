@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import onnx
+
 from edgekd.bench.cores import CORES
 from edgekd.bench.emulator import emulator_if_set_up
 from edgekd.core.errors import ConfigError
@@ -10,15 +12,22 @@ from edgekd.stages.parity import Ladder, climb, demand_parity
 
 
 def verify_deeply(bundle: Path, emulator: Path) -> Ladder:
-    """Return the ladder of the bundle's INT8 file over its golden inputs, on all cores if *emulator* has been set up.
+    """Return the ladder of the bundle's INT8 file over its golden inputs, on all cores if *emulator* was set up.
 
-    Raises ConfigError where there is no INT8 file, ParityError where an integer rung leaves the network.
+    Raises ConfigError where there is no INT8 file, or one without fixed ranges, ParityError where an integer rung
+    leaves the network.
     """
     manifest = read_manifest(bundle)
     if "int8" not in manifest.precisions:
         message = f"{bundle}: holds {', '.join(manifest.precisions)} and no INT8 file; --deep has nothing to look at."
         raise ConfigError(message)
     path = bundle / manifest.precisions["int8"]
+    if any(node.op_type == "DynamicQuantizeLinear" for node in onnx.load(path).graph.node):
+        message = (
+            f"{path}: finds its ranges in every inference, so that there is no network with fixed ones to compare; "
+            "verify it without --deep."
+        )
+        raise ConfigError(message)
     inputs, _ = golden_samples(bundle, manifest)
     ladder = climb(path, inputs, emulator=emulator_if_set_up(emulator), cores=tuple(CORES.values()))
     demand_parity(ladder, path)

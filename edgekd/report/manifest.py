@@ -6,10 +6,14 @@ from typing import Any, Final, Literal
 import msgspec
 from onnxruntime import InferenceSession, NodeArg
 
+from edgekd.networks.session import Arithmetic
 from edgekd.targets import PrecisionName
 from edgekd.tasks.preprocessing import Preprocessing
 
 MANIFEST_FORMAT: Final = 2
+SHIPPED: Final = "model.onnx"
+"""The file that an app takes."""
+
 _DTYPES: Final = {"tensor(float)": "float32"}
 
 
@@ -39,7 +43,10 @@ class FileFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One stage: the store key of its result, the keys of what it took, and its settings."""
+    """One stage: the key of its result, the keys of what it took, and its settings.
+
+    ``edgekd quantize``, which stores nothing, has the digests of network and data for its inputs.
+    """
 
     stage: str
     key: str
@@ -47,8 +54,8 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     settings: Mapping[str, Any]
 
 
-class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How ``golden.npz`` is replayed: one sample at a time through ``model.onnx``.
+class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How ``golden.npz`` is replayed: one sample at a time through ``model.onnx``, in *arithmetic*.
 
     *tolerance* is the largest absolute difference of an output that counts as equal: rounding in float, some
     steps of the output's grid in INT8, where other kernels round ties elsewhere.
@@ -57,6 +64,7 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     file: str
     samples: int
     tolerance: float
+    arithmetic: Arithmetic = "reference"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

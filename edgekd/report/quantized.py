@@ -1,6 +1,5 @@
 """Post-training quantization of one ONNX file: read, round, choose, judge, write."""
 
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -10,28 +9,28 @@ from onnx import ModelProto
 
 from edgekd.bench.host import this_host
 from edgekd.core.digest import file_digest
-from edgekd.core.disk import disk_errors, write_atomically
-from edgekd.core.errors import ConfigError
+from edgekd.core.disk import write_atomically
+from edgekd.core.errors import ConfigError, StageError
 from edgekd.core.progress import Progress
 from edgekd.export.integer_forms import with_integer_forms
 from edgekd.export.shapes import fix_batch
 from edgekd.export.shipping import written_for
 from edgekd.networks.saturation import saturating_kernels
-from edgekd.networks.session import answers, open_session
 from edgekd.quantize.coverage import Coverage, coverage_by_rule, integer_coverage
 from edgekd.quantize.mixed_precision import Choice, cheapest
 from edgekd.quantize.placement import PLACEMENTS
 from edgekd.quantize.ptq import Prepared, assembled, prepared
 from edgekd.quantize.qdq import write_qdq
-from edgekd.quantize.recipe import LEAST_SAMPLES, PostTraining
+from edgekd.quantize.recipe import PostTraining
 from edgekd.quantize.samples import read
 from edgekd.quantize.sensitivity import Sensitivity, sensitivities
+from edgekd.report.before_quantizing import check_answers_of, check_out, check_places, check_samples
 from edgekd.report.bundle import replacing
 from edgekd.report.picture import PICTURE, sensitivity_picture
 from edgekd.report.proving import proved
+from edgekd.report.quantized_bundle import Origin, complete_bundle
 from edgekd.report.quantized_content import MODEL, Quantized, markdown, versions
-from edgekd.report.scoring import Score, classes_of, score_of, scored_by
-from edgekd.stages.fitness import check_answers
+from edgekd.report.scoring import Score, classes_of, right_classes, score_of, scored_by
 from edgekd.stages.intake import canonical_float
 from edgekd.targets import Target
 from edgekd.tasks.task import Split, Task
@@ -66,7 +65,8 @@ def quantize_file(  # noqa: PLR0913 - what is quantized, for what and how, and w
 
     *emulator* is the folder of the ARM emulator, where there is one.
     Training samples calibrate, validation samples choose, test samples judge. Raises ConfigError for bad input before
-    anything is computed, ParityError where the written file is not what was tuned.
+    anything is computed, ParityError where the written file is not what was tuned, StageError where it multiplies
+    nothing in integers.
     """
     check_out(out)
     check_samples(task, settings)
@@ -81,6 +81,8 @@ def quantize_file(  # noqa: PLR0913 - what is quantized, for what and how, and w
         emulator=emulator,
     )
     check_answers_of(job.graph, task, path)
+    if target.quantization is not None:
+        check_places(job.graph, target.quantization.placement, path)
     ready = _prepared(job)
     progress.say("quantize: how much each layer costs alone")
     layers = tuple(sensitivities(ready, read(task, task.validation, count=JUDGING)))
@@ -88,49 +90,16 @@ def quantize_file(  # noqa: PLR0913 - what is quantized, for what and how, and w
     return _written(job, ready, layers, choice, out)
 
 
-def check_out(out: Path) -> None:
-    """Raise ConfigError where *out* is taken, since nothing is ever replaced, or cannot be written."""
-    with disk_errors(out):
-        is_taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
-        out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    if is_taken:
-        message = f"{out}: exists already; give another --out, or remove it."
-        raise ConfigError(message)
-    with disk_errors(out), tempfile.NamedTemporaryFile(dir=out.absolute().parent, prefix=".edgekd-"):
-        pass
-
-
-def check_samples(task: Task, settings: PostTraining) -> None:
-    """Raise ConfigError where the training samples are too few for ranges, or do not differ."""
-    count = min(settings.samples, len(task.train))
-    if count < LEAST_SAMPLES:
-        message = (
-            f"{task.name}: {count} samples to calibrate with; at least {LEAST_SAMPLES} are needed, as various as those "
-            "that the network will see: bring more, or raise --samples."
-        )
-        raise ConfigError(message)
-    for entry, array in zip(task.inputs, task.read(task.train, slice(0, count)), strict=True):
-        flat = array.reshape(count, -1)
-        same = "the same" if not (flat != flat[0]).any() else ""
-        same = same or ("of one number each" if flat.shape[1] > 1 and not (flat != flat[:, :1]).any() else "")
-        if same:
-            message = (
-                f"{task.name}: the first {count} training samples of input '{entry.name}' are all {same}; "
-                "ranges come from real, various samples: correct the data."
-            )
-            raise ConfigError(message)
-
-
-def check_answers_of(graph: ModelProto, task: Task, path: Path) -> None:
-    """Raise ConfigError unless the network *graph*, read from *path*, answers with a logit for each class of *task*."""
-    session = open_session(graph, arithmetic="reference")
-    try:
-        logits = answers(session, [task.read(task.test, slice(0, 1))])
-    except Exception as error:  # ONNX Runtime raises a dozen unrelated types; each means that it cannot
-        said = str(error).strip().partition("\n")[0].rstrip(".")
-        message = f"{path}: cannot be run on a sample of '{task.name}' ({said}); export it again."
-        raise ConfigError(message) from error
-    check_answers((tuple(logits.shape[1:]),), task, where=str(path))
+def check_coverage(coverage: Coverage, path: Path) -> None:
+    """Raise StageError where nothing of the file made from *path* runs in integers, says *coverage*."""
+    if coverage.integer_macs:
+        return
+    first = next((f" ({node.name}: {node.reason})" for node in coverage.float_nodes), "")
+    message = (
+        f"{path}: as INT8 it would multiply nothing in integers{first}, and be no faster; use --form weights for a "
+        "smaller file, raise --drop-budget if you gave one, or ship the float file."
+    )
+    raise StageError(message)
 
 
 def _prepared(job: _Job) -> Prepared:
@@ -142,8 +111,7 @@ def _prepared(job: _Job) -> Prepared:
     judging = read(job.task, job.task.validation, count=JUDGING)
     job.progress.say(f"quantize: {calibration.count} samples, ranges by {job.settings.method}")
     placement = PLACEMENTS[job.target.quantization.placement]
-    graph = with_integer_forms(job.graph)
-    ready = prepared(graph, placement, job.settings, calibration=calibration, judging=judging)
+    ready = prepared(with_integer_forms(job.graph), placement, job.settings, calibration=calibration, judging=judging)
     for trial in ready.trials:
         kept = "kept" if trial.was_kept else "left out"
         job.progress.say(f"quantize: {trial.step}: divergence {trial.distance.divergence:.2g}, {kept}")
@@ -174,6 +142,8 @@ def _written(
         path = folder / MODEL
         write_atomically(path, data)
         onnx.checker.check_model(onnx.load(path), full_check=True)
+        coverage = _coverage(path, job)
+        check_coverage(coverage, job.path)
         job.progress.say("quantize: what torch and ONNX Runtime compute of the file")
         ladder = proved(path, task, job.target, job.emulator)
         report = Quantized(
@@ -192,7 +162,7 @@ def _written(
             rounded=ready.layers,
             layers=layers,
             in_float=choice,
-            coverage=_coverage(path, job),
+            coverage=coverage,
             ladder=ladder,
             saturating_kernels=tuple(sorted(saturating_kernels())),
             host=this_host(),
@@ -201,6 +171,13 @@ def _written(
         write_atomically(folder / PICTURE, sensitivity_picture(layers, report.kept))
         write_atomically(folder / "report.json", msgspec.json.format(msgspec.json.encode(report), indent=1))
         write_atomically(folder / "report.md", markdown(report).encode())
+        origin = Origin(
+            source_sha256=report.source_sha256,
+            seed=job.settings.seed,
+            settings=msgspec.to_builtins(job.settings),
+            versions=report.versions,
+        )
+        complete_bundle(folder, task, job.target, origin, classes=right_classes(job.graph, task, task.test))
     return report
 
 

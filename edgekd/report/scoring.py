@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from edgekd.core.errors import ConfigError
 from edgekd.core.units import percent, points
 from edgekd.networks.session import Arithmetic, answers, open_session
 from edgekd.tasks.task import Split, Task
@@ -33,8 +34,16 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def classes_of(model: ModelProto, task: Task, split: Split, arithmetic: Arithmetic = "reference") -> Classes:
-    """Return the class (n,) that *model* names for each sample of *split*."""
-    found: Classes = answers(open_session(model, arithmetic=arithmetic), task.batches(split)).argmax(1)
+    """Return the class (n,) that *model* names for each sample of *split*; ConfigError where it answers no numbers."""
+    logits = answers(open_session(model, arithmetic=arithmetic), task.batches(split))
+    wrong = ~np.isfinite(logits).all(1)
+    if wrong.any():
+        message = (
+            f"{task.name}: the network answers with NaN or infinite numbers on {wrong.sum()} of {len(split)} samples; "
+            "correct its weights or the pre-processing."
+        )
+        raise ConfigError(message)
+    found: Classes = logits.argmax(1)
     return found
 
 
@@ -47,6 +56,11 @@ def score_of(real: Classes, quantized: Classes, split: Split) -> Score:
         int8_score=float((quantized == right).mean()),
         agreement=float((quantized == real).mean()),
     )
+
+
+def right_classes(real: ModelProto, task: Task, split: Split) -> Classes:
+    """Return the right class (n,) of each sample: its label or, without labels, what the float network *real* says."""
+    return classes_of(real, task, split) if split.labels is None else split.labels
 
 
 def scored_by(split: Split) -> str:

@@ -12,9 +12,8 @@ from edgekd.core.disk import disk_errors
 from edgekd.core.errors import ConfigError, ParityError, StageError
 from edgekd.core.strict import convert
 from edgekd.networks.session import Arrays, every_answer, open_session
-from edgekd.report.bundle import SHIPPED
 from edgekd.report.destination import MANIFEST
-from edgekd.report.manifest import MANIFEST_FORMAT, Manifest, tensors_of
+from edgekd.report.manifest import MANIFEST_FORMAT, SHIPPED, Manifest, tensors_of
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,13 +54,13 @@ def read_manifest(bundle: Path) -> Manifest:
     with disk_errors(path):
         is_there = path.is_file()
     if not is_there:
-        message = f"{bundle}: no {MANIFEST} there; expected a bundle that `edgekd compress` wrote."
+        message = f"{bundle}: no {MANIFEST} there; expected a folder that `edgekd compress` or `edgekd quantize` wrote."
         raise ConfigError(message)
     try:
         with disk_errors(path):
             data = msgspec.json.decode(path.read_bytes())
     except msgspec.DecodeError as error:
-        message = f"{path}: not JSON ({error}); expected the manifest that `edgekd compress` wrote."
+        message = f"{path}: not JSON ({error}); expected the manifest that edgekd wrote."
         raise ConfigError(message) from error
     return convert(data, Manifest, where=str(path))
 
@@ -118,7 +117,7 @@ def _check_model(path: Path, manifest: Manifest) -> None:
 def _replay(bundle: Path, manifest: Manifest) -> float:
     """Return the largest difference between golden and replayed outputs; ParityError where it is too large."""
     inputs, expected = golden_samples(bundle, manifest)
-    found = every_answer(open_session(bundle / SHIPPED, arithmetic="reference"), [inputs])
+    found = every_answer(open_session(bundle / SHIPPED, arithmetic=manifest.golden.arithmetic), [inputs])
     difference = max(float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True))
     if not difference <= manifest.golden.tolerance:
         message = (

@@ -110,8 +110,12 @@ def _check_operators(student: nn.Module, settings: Quantize, task: Task) -> None
     """Raise ConfigError where the graph of *student* holds what the quantizer does not know, after running it once."""
     graph = with_integer_forms(export_onnx(student, task))
     simulation = SimulatedGraph(graph, place(graph.graph, PLACEMENTS[settings.placement]))
-    with torch.no_grad():
-        simulation(*examples(task.shapes, batch=_EXAMPLES))
+    try:
+        with torch.no_grad():
+            simulation(*examples(task.shapes, batch=_EXAMPLES))
+    except ConfigError as error:
+        message = f"{str(error).rstrip('.')}: --set export.precision=fp32 or fp16."
+        raise ConfigError(message) from error
 
 
 def _teacher(settings: Teach, task: Task) -> nn.Module:

@@ -145,10 +145,10 @@ class Base:
             inside = [simulation.levels(*batch) for batch in batches[: -(-LEVEL_SAMPLES // size)]]
         rows = [answer if isinstance(answer, tuple) else (answer,) for answer in answers]
         self.outputs = tuple(torch.cat(output).numpy() for output in zip(*rows, strict=True))
-        self._levels = {
-            quantized: torch.cat([levels[value] for levels in inside]).numpy()
-            for quantized, value in quantized_values(model).items()
-        }
+        self._levels = [
+            (value, torch.cat([levels[value] for levels in inside]).numpy())
+            for value in quantized_values(model).values()
+        ]
 
     def rung(self, name: str, outputs: Sequence[AnyArray], levels: Sequence[AnyArray], *, must_agree: bool) -> Rung:
         """Return how *outputs* and *levels*, of as many samples as there are, compare."""
@@ -156,20 +156,20 @@ class Base:
         mine = tuple(output[:count] for output in self.outputs)
         steps = [np.ptp(output) / (HIGH - LOW) or 1.0 for output in self.outputs]
         gaps = [float(np.abs(a - b).max() / step) for a, b, step in zip(mine, outputs, steps, strict=True)]
-        inside = {
-            value: np.abs(expected[: len(found)].astype(int) - signed(found)[: len(expected)])
-            for (value, expected), found in zip(self._levels.items(), levels, strict=True)
-        }
-        total = sum(gap.size for gap in inside.values())
+        inside = [
+            (value, np.abs(expected[: len(found)].astype(int) - signed(found)[: len(expected)]))
+            for (value, expected), found in zip(self._levels, levels, strict=True)
+        ]
+        total = sum(gap.size for _, gap in inside)
         return Rung(
             name=name,
             samples=count,
             top1=float((mine[0].argmax(1) == outputs[0].argmax(1)).mean()),
             largest_lsb=max(gaps),
             levels=total,
-            differing=sum(int((gap > 0).sum()) for gap in inside.values()) / max(1, total),
-            largest_level_difference=max((int(gap.max()) for gap in inside.values()), default=0),
-            first_difference=next((value.removesuffix("_q") for value, gap in inside.items() if gap.any()), None),
+            differing=sum(int((gap > 0).sum()) for _, gap in inside) / max(1, total),
+            largest_level_difference=max((int(gap.max()) for _, gap in inside), default=0),
+            first_difference=next((value for value, gap in inside if gap.any()), None),
             must_agree=must_agree,
         )
 

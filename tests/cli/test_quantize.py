@@ -10,6 +10,12 @@ import pytest
 from commands import edgekd_command
 from quantized import exported
 
+from edgekd.core.errors import ConfigError, StageError
+from edgekd.networks.session import answers, open_session
+from edgekd.report.deep import verify_deeply
+from edgekd.report.verify import read_manifest, verify
+from edgekd.tasks.digits import load_digits
+
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:
     """Run edgekd quantize with *words*."""
@@ -40,6 +46,23 @@ def test_a_network_comes_out_as_int8_with_its_report(network: Path, tmp_path: Pa
     assert (out / "sensitivity.png").read_bytes().startswith(b"\x89PNG")
     assert all(layer["layer"] in (out / "report.md").read_text() for layer in report["layers"])
     assert network.read_bytes() == before
+    verify_as_a_bundle(out)
+    verify_deeply(out, emulator=tmp_path / "none")
+
+
+def verify_as_a_bundle(out: Path) -> None:
+    """Demand that golden digits are answered as the shipped file answers them, and that a changed byte is found."""
+    assert verify(out).golden_samples == 10
+    assert (out / "model.onnx").read_bytes() == (out / "model.int8.onnx").read_bytes()
+    manifest = read_manifest(out)
+    assert manifest.preprocessing["input"] == load_digits().inputs[0].preprocessing
+    assert manifest.lineage[0].inputs["model"] == json.loads((out / "report.json").read_text())["source_sha256"]
+    with np.load(out / "golden.npz") as golden:
+        session = open_session(out / "model.onnx", arithmetic=manifest.golden.arithmetic)
+        np.testing.assert_array_equal(answers(session, [(golden["input"],)]), golden["logits"])
+    (out / "report.md").write_bytes(b"other")
+    with pytest.raises(StageError, match=r"report\.md: its SHA-256"):
+        verify(out)
 
 
 @pytest.mark.parametrize(("form", "coverage"), [("weights", 0.0), ("dynamic", None)])
@@ -55,6 +78,10 @@ def test_a_form_without_calibration_is_judged_all_the_same(
     assert report["test"]["agreement"] >= 0.9
     assert (out / "model.int8.onnx").stat().st_size == report["int8_bytes"]
     assert report["promise"] in done.stdout
+    verify_as_a_bundle(out)
+    if form == "dynamic":
+        with pytest.raises(ConfigError, match="without --deep"):
+            verify_deeply(out, emulator=tmp_path / "none")
 
 
 @pytest.mark.parametrize(

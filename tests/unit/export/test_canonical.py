@@ -262,6 +262,19 @@ def test_attributes_that_say_the_default_are_left_out() -> None:
     assert canonicalize(loud).SerializeToString() == canonicalize(quiet).SerializeToString()
 
 
+@pytest.mark.parametrize(("shape", "expected"), [("{2, 3}", ["Add"]), ("{2000, 3}", ["ConstantOfShape", "Add"])])
+def test_a_repeated_number_is_written_out_where_it_is_short(shape: str, expected: list[str]) -> None:
+    """Six numbers are a constant; six thousand would fill the file."""
+    model = parser.parse_model(
+        f"{HEADER} net (float[n, 3] x) => (float[m, 3] y) <int64[2] s = {shape}> "
+        "{ c = ConstantOfShape<value = float[1] {7}>(s)  y = Add(x, c) }"
+    )
+    canonical = canonicalize(model)
+    assert ops(canonical) == expected
+    if expected == ["Add"]:
+        np.testing.assert_array_equal(next(iter(constants(canonical).values())), np.full((2, 3), 7, np.float32))
+
+
 @pytest.mark.parametrize("bias", ["", ", b"])
 def test_factors_of_a_gemm_are_multiplied_into_its_constants(bias: str, run: Runner) -> None:
     """0.5 (1, 2) @ ((2, 4), (6, 8)) is (7, 10); with 3 (1, 1) added, (10, 13)."""

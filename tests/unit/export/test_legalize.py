@@ -86,6 +86,7 @@ NUMERIC_CASES = {
         "int64[4] p = {1, 2, 3, 4}, float c = {9}, int64[2] a = {3, -3}",
     ),
     "pad of all axes": ("y = Pad(x, p)", "int64[8] p = {0, 0, 1, 2, 0, 0, 3, 4}"),
+    "resize of two axes": ('y = Resize<axes = [3, 2], mode = "linear">(x, , , s)', "int64[2] s = {9, 4}"),
     "uneven split": (
         "a, b, c = Split<axis = 3, num_outputs = 3>(x)  d = Add(a, b)  y = Concat<axis = -1>(d, c)",
         "",
@@ -120,12 +121,28 @@ def test_operator_keeps_its_meaning(run: Runner, text: str, constants: str) -> N
     np.testing.assert_allclose(run(legal, x)[0], run(model, x)[0], rtol=1e-5, atol=1e-5)
 
 
+def test_resized_images_of_any_number_stay_of_any_number(run: Runner) -> None:
+    """Sizes for two axes leave the batch free; before opset 18 it is read from the data."""
+    model = one_node(
+        "y = Resize<axes = [2, 3]>(x, , , s)", input_type="float[n,3,5,7]", constants="int64[2] s = {10, 3}"
+    )
+    legal = legalize(model, opset=13, ir_version=7)
+    for batch in (1, 4):
+        x = np.random.default_rng(2).standard_normal((batch, 3, 5, 7)).astype(np.float32)
+        np.testing.assert_array_equal(run(legal, x)[0], run(model, x)[0])
+
+
 REFUSED_CASES = {
     "computed axes": ("s = Shape<end = 1>(x)  y = ReduceMean(x, s)", "", r"ReduceMean_1.*axes are computed"),
     "mean of nothing": ("y = ReduceMean<noop_with_empty_axes = 1>(x)", "", "noop_with_empty_axes"),
     "antialias": (
         'y = Resize<antialias = 1, mode = "linear">(x, , s)',
         "float[4] s = {1, 1, 0.5, 0.5}",
+        "antialias = 1",
+    ),
+    "antialias of two axes": (
+        'y = Resize<antialias = 1, axes = [2, 3], mode = "linear">(x, , , s)',
+        "int64[2] s = {3, 3}",
         "antialias = 1",
     ),
     "added scatter": (

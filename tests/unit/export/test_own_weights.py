@@ -8,6 +8,7 @@ from edgekd.export.integer_forms import with_integer_forms
 from edgekd.export.own_weights import with_own_weights
 from edgekd.networks.session import open_session
 from edgekd.quantize.calibrate import calibrated
+from edgekd.quantize.dynamic import dynamic
 from edgekd.quantize.placement import PLACEMENTS, place
 from edgekd.quantize.qdq import write_qdq
 from edgekd.quantize.simulation import SimulatedGraph
@@ -40,3 +41,23 @@ def test_tied_weights_can_be_quantized() -> None:
     x = np.ones((1, 2), np.float32)
     for file in (write_qdq(graph, places, encodings), weight_only(with_own_weights(tied()))):
         np.testing.assert_allclose(open_session(file).run(None, {"x": x})[0], [[46, 109]], rtol=0.03)
+
+
+def test_a_matrix_that_is_read_turned_over_is_quantized_as_it_is_read() -> None:
+    """Over three dimensions no Gemm turns it over: by hand, [1, 1] gives [5, 7, 9], and that [46, 109]."""
+    graph = parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 18]> g (float[n, 4, 2] x) => (float[n, 4, 2] y) '
+        "<float[2, 3] w = {1, 2, 3, 4, 5, 6}> "
+        "{ [encoder] h = MatMul (x, w) [turn] t = Transpose <perm = [1, 0]> (w) [decoder] y = MatMul (h, t) }"
+    )
+    own = with_integer_forms(graph)
+    assert [node.op_type for node in own.graph.node] == ["MatMul", "MatMul"]
+    places = place(own.graph, PLACEMENTS["onnxruntime-arm64"])
+    assert {name: (weight.name, weight.axis) for name, weight in places.weights.items()} == {
+        "encoder": ("w", 1),
+        "decoder": ("t", 1),
+    }
+    x = np.ones((1, 4, 2), np.float32)
+    for file in (own, weight_only(own), dynamic(own)):
+        found = open_session(file, arithmetic="widened").run(None, {"x": x})[0]
+        np.testing.assert_allclose(found[0, 0], [46, 109], rtol=0.03)

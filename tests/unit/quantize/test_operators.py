@@ -110,6 +110,16 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
         [IMAGE, None, None, np.array([2, 4, 17, 20])],
         {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
     ),
+    (
+        "Resize",
+        [IMAGE, None, None, np.array([17, 20])],
+        {"mode": "linear", "coordinate_transformation_mode": "half_pixel", "axes": [2, 3]},
+    ),
+    (
+        "Resize",
+        [IMAGE, None, None, np.array([20])],
+        {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor", "axes": [3]},
+    ),
     ("Sin", [IMAGE], {}),
     ("Sqrt", [np.array([0.25, 2.0, 9.0], np.float32)], {}),
     ("Softplus", [IMAGE], {}),
@@ -213,4 +223,5 @@ def test_what_is_not_known_is_refused_by_node_and_operator(
     with pytest.raises(ConfigError) as refused:
         simulated(op_type, arrays(inputs), attributes)
     message = str(refused.value)
-    assert all(part in message for part in ("'the_node'", op_type, word, 'export.precision = "fp32"')), message
+    assert all(part in message for part in ("'the_node'", op_type, word, "ship the float file in FP32")), message
+    assert "export." not in message, "only `compress` has such a setting"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper, parser
 from quantized import exported, quantized_network, some_digits
 
 from edgekd.core.errors import ConfigError
@@ -132,3 +132,37 @@ def test_older_files_compute_the_same(opset: int, tmp_path: Path) -> None:
     np.testing.assert_allclose(
         answers(open_session(found, arithmetic="reference"), [(some_digits(),)]), expected, rtol=1e-4, atol=1e-4
     )
+
+
+def as_older_exporters_write(batch: int | str) -> ModelProto:
+    """Return a network that pads by ConstantOfShape and resizes to sizes which it reads from its own shapes."""
+    return parser.parse_model(f"""<ir_version: 7, opset_import: ["": 13]> g
+        (float[{batch}, 1, 28, 28] input) => (float[{batch}, 1, 14, 14] logits)
+        <float[1, 1, 2, 2] w = {{1, 2, 3, 4}}, int64[1] four = {{4}}, int64[4] before = {{0, 0, 1, 1}},
+         int64[1] zero = {{0}}, int64[1] two = {{2}}, int64[1] end = {{4}}> {{
+        after = ConstantOfShape<value = int64[1] {{0}}>(four)
+        pads = Concat<axis = 0>(before, after)
+        padded = Pad(input, pads)
+        large = Conv<strides = [2, 2]>(padded, w)
+        small = Conv<strides = [2, 2]>(large, w)
+        own = Shape(small)
+        outer = Slice(own, zero, two)
+        other = Shape(large)
+        inner = Slice(other, two, end)
+        sizes = Concat<axis = 0>(outer, inner)
+        again = Resize<mode = "linear", coordinate_transformation_mode = "half_pixel">(small, , , sizes)
+        logits = Add(again, large) }}""")
+
+
+@pytest.mark.parametrize("batch", ["n", 1])
+def test_sizes_and_pads_that_follow_from_the_data_are_constants(batch: int | str, tmp_path: Path) -> None:
+    """Nothing computes shapes any more, every number of samples is taken, and the answers are the same."""
+    path = tmp_path / "net.onnx"
+    onnx.save(as_older_exporters_write(batch), path)
+    found = canonical_float(path, SHAPES)
+    assert {node.op_type for node in found.graph.node} <= {"Pad", "Conv", "Resize", "Add"}
+    expected = answers(open_session(path, arithmetic="reference"), [(some_digits(),)])
+    assert found.graph.input[0].type.tensor_type.shape.dim[0].dim_param or batch == 1
+    for form in (found, legalize(found, opset=13, ir_version=8)):
+        given = answers(open_session(form, arithmetic="reference"), [(some_digits(),)])
+        np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-5)
