@@ -1,16 +1,18 @@
 """Networks of timm with random weights, which nobody has looked at: `predict_host.py build` takes its fresh ones here.
 
-    python benchmarks/unseen_timm.py FOLDER     # writes FOLDER/NAME.onnx
+    python benchmarks/unseen_timm.py FOLDER [RANK]     # writes FOLDER/NAME.onnx
 
 It needs an environment of its own, outside the repository, since timm needs torchvision:
 
     pip install torch==2.14.1 torchvision==0.29.1 timm==1.0.31 onnx onnxscript
 
 The rule was written down before any of them was timed, and does not look at times. Of each family below, taken
-alphabetically, the member with the fewest parameters as timm creates it (then the first by name) is exported at its
-default input size, if it makes at most 2 GMACs there; the first 24 that torch can export are written. Branches that
-their papers merge for inference are merged. Of these files, `predict_host.py build` takes the first twenty by name
-that edgekd brings to INT8 and ONNX Runtime runs in both precisions. Networks of benchmarks/unseen.py are left out.
+alphabetically, one member is exported at its default input size, if it makes at most 2 GMACs there: the one with the
+fewest parameters as timm creates it (then the first by name), or, with RANK 1, 2, ..., the one with the second, third,
+... fewest; a family without such a member is left out. So there is another set when one has been looked at. The first
+24 that torch can export are written. Branches that their papers merge for inference are merged. Of these files,
+`predict_host.py build` takes the first twenty by name that edgekd brings to INT8 and ONNX Runtime runs in both
+precisions. Networks of benchmarks/unseen.py are left out.
 """
 
 import sys
@@ -35,10 +37,11 @@ MOST_MACS: Final = 2e9
 OPSET: Final = 18
 
 
-def write_all(folder: Path) -> None:
+def write_all(folder: Path, rank: int) -> None:
     """Write the networks that the rule chooses, and say why others are left out."""
     written = 0
-    for name in sorted(map(smallest, FAMILIES)):
+    members = (by_size(family)[rank : rank + 1] for family in FAMILIES)
+    for name in sorted(name for found in members for name in found):
         if written == MOST_FILES:
             return
         network, example = made(name)
@@ -56,13 +59,13 @@ def write_all(folder: Path) -> None:
         print(f"{name:<28} {macs / 1e9:.2f} GMACs", flush=True)
 
 
-def smallest(family: str) -> str:
-    """Return the member of *family* that has the fewest parameters."""
+def by_size(family: str) -> list[str]:
+    """Return the members of *family* by their numbers of parameters, the fewest first."""
     sizes = {}
     for name in timm.list_models(f"{family}*"):
         with torch.device("meta"):
             sizes[name] = sum(parameter.numel() for parameter in timm.create_model(name).parameters())
-    return min(sorted(sizes), key=sizes.__getitem__)
+    return sorted(sorted(sizes), key=sizes.__getitem__)
 
 
 def made(name: str) -> tuple[nn.Module, torch.Tensor]:
@@ -86,6 +89,6 @@ def macs_of(network: nn.Module, example: torch.Tensor) -> float:
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1])
+    place, rank = Path(sys.argv[1]), int((sys.argv[2:] or ["0"])[0])
     place.mkdir(parents=True, exist_ok=True)
-    write_all(place)
+    write_all(place, rank)

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from edgekd.predict.gaussian import Rows
+from edgekd.predict.kernels import TRANSPOSITIONS
 from edgekd.predict.layers import Layer
 
 BLOCK: Final = 16
@@ -47,12 +48,21 @@ def family_of(layer: Layer) -> str:
     form = ""
     if layer.kind == "dense" and layer.in_channels < BLOCK:
         form = " of few channels"
+    elif layer.kind == "depthwise":
+        form = _depthwise(layer)
     elif layer.kind == "linear" and layer.in_size[0] == 1:
         form = " of one row"
-    elif layer.operator == "Transpose":
+    elif layer.operator in TRANSPOSITIONS:
         form = _turned(layer)
     width = " in int8" if layer.precision == "int8" and layer.operator in _EITHER else ""
     return f"{layer.operator}, {layer.kind}{form}{width}"
+
+
+def _depthwise(layer: Layer) -> str:
+    """Return which way a depthwise convolution takes: its own kernels write as many channels as they read."""
+    if layer.out_channels != layer.in_channels:
+        return " with a multiplier"
+    return " of 3x3" if layer.operator in _UNBLOCKED and layer.kernel == (3, 3) else ""
 
 
 def _turned(layer: Layer) -> str:
@@ -141,10 +151,12 @@ def _passing(layer: Layer) -> list[float]:
 _EITHER: Final = frozenset(
     {
         *("Concat", "Flatten", "Gather", "MaxPool", "Pad", "Reshape", "Resize", "Slice", "Split", "Squeeze"),
-        *("Transpose", "Unsqueeze"),
+        *("Unsqueeze", *TRANSPOSITIONS),
     }
 )
 """Operators whose kernels take numbers of four bytes and of one."""
+_UNBLOCKED: Final = frozenset({"Conv", "com.microsoft.FusedConv"})
+"""Convolutions over maps one after the other, with a kernel of their own for a small window."""
 
 _FEATURES: Final[Mapping[str, Callable[[Layer], list[float]]]] = MappingProxyType(
     {

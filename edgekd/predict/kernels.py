@@ -24,6 +24,10 @@ PRODUCTS: Final = frozenset(
 MULTIPLYING: Final = CONVOLUTIONS | PRODUCTS
 """Operators of which a trace says too little: that they keep their names is asked of a device's trace."""
 
+SEVERAL_AXES: Final = "Transpose of several axes"
+TRANSPOSITIONS: Final = frozenset({"Transpose", SEVERAL_AXES})
+"""A transposition, and one that does not merely move one axis of the tensor as it is written: number by number."""
+
 _PRECISIONS: Final[Mapping[str, Precision]] = MappingProxyType({"float16": "fp16", "int8": "int8", "uint8": "int8"})
 _IMAGE_RANK: Final = 4
 _KIND_OF_OWN: Final[Mapping[str, Kind]] = MappingProxyType(
@@ -70,9 +74,10 @@ def kernel_layer(row: Traced, told: Mapping[str, Told]) -> Layer:
         form = _product(read, written, known)
     else:
         form = _other(row.operator, read, written, known)
+    named = SEVERAL_AXES if row.operator == "Transpose" and not _moves_one_axis(read, known) else row.operator
     return Layer(
         name=row.name,
-        operator=f"{known.domain}.{row.operator}" if known.domain else row.operator,
+        operator=f"{known.domain}.{named}" if known.domain else named,
         read=_read(read, form.get("weights", 0)),
         written=sum(math.prod(shape) for _, shape in row.outputs),
         precision=_PRECISIONS.get(row.inputs[0][0] if row.inputs else "", "fp32"),
@@ -139,6 +144,13 @@ def _other(operator: str, read: Sequence[Shape], written: Shape, known: Told) ->
         "kernel": window,
         "stride": max(known.attributes.get("strides", (1,))),
     }
+
+
+def _moves_one_axis(read: Sequence[Shape], known: Told) -> bool:
+    """Tell whether a transposition leaves all axes but one in their order, axes of one number too."""
+    order = list(known.attributes.get("perm", range(len(read[0]))[::-1]))
+    rests = ([one for one in order if one != axis] for axis in order)
+    return any(rest == sorted(rest) for rest in rests)
 
 
 def _transposed(source: Shape, known: Told) -> dict[str, Any]:

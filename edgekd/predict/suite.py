@@ -12,6 +12,7 @@ from onnx import ModelProto
 from edgekd.predict.drafting import Draft, Value
 from edgekd.predict.suite_draws import log_uniform, some_channels
 from edgekd.predict.suite_images import IMAGE_BLOCKS, start_image
+from edgekd.predict.suite_layers import map_mean
 from edgekd.predict.suite_tokens import TOKEN_BLOCKS, start_tokens
 
 LEAST_MACS: Final = 2e5
@@ -42,7 +43,7 @@ def _head(draft: Draft, value: Value) -> Value:
         flat = draft.node("ReduceMean", [value, axes], (1, value.shape[2]), keepdims=0)
     else:
         small = value.numbers <= 8192 and draft.random.random() < 0.3  # noqa: PLR2004
-        mean = value if small else draft.node("GlobalAveragePool", [value], (*value.shape[:2], 1, 1))
+        mean = value if small else map_mean(draft, value)
         flat = draft.node("Flatten", [mean], (1, mean.numbers), axis=1)
     classes = round(log_uniform(draft, 2, 1500))
     for width in (*([some_channels(draft, 32, 2048)] if draft.random.random() < 0.5 else []), classes):  # noqa: PLR2004

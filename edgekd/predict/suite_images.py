@@ -8,7 +8,7 @@ import numpy as np
 
 from edgekd.predict.drafting import Draft, Value
 from edgekd.predict.suite_draws import CHANNELS, around, log_uniform, one_of, some_channels
-from edgekd.predict.suite_layers import activation, add, conv, layer_norm, norm, products, sliced
+from edgekd.predict.suite_layers import activation, add, conv, layer_norm, map_mean, norm, products, sliced
 
 IMAGE_SIDES: Final = (24, 320)
 _STEM_PRODUCTS: Final = 200.0
@@ -55,13 +55,18 @@ def _depthwise_conv(draft: Draft, value: Value) -> Value:
 
 
 def _depthwise(draft: Draft, value: Value) -> Value:
-    """Return a convolution of each channel by itself, and an activation."""
+    """Return a convolution of each channel by itself, and an activation; sometimes each makes two channels."""
+    if 2 * value.shape[1] <= CHANNELS[1] and draft.random.random() < 0.1:  # noqa: PLR2004
+        kernel, stride = one_of(draft, {3: 2.0, 7: 1.0}), one_of(draft, {1: 1.0, 2: 1.0})
+        return activation(
+            draft, conv(draft, value, 2 * value.shape[1], kernel=kernel, stride=stride, groups=value.shape[1])
+        )
     return activation(draft, _depthwise_conv(draft, value))
 
 
 def _grouped(draft: Draft, value: Value) -> Value:
-    """Return a grouped 3x3 or 1x1 convolution of groups of 4 to 64 channels; 1x1 first where they do not fit."""
-    width = one_of(draft, {4: 1.0, 8: 2.0, 16: 3.0, 24: 1.0, 32: 1.0, 64: 1.0})
+    """Return a grouped 3x3 or 1x1 convolution of groups of 2 to 64 channels; 1x1 first where they do not fit."""
+    width = one_of(draft, {2: 1.0, 4: 1.0, 8: 2.0, 16: 3.0, 24: 1.0, 32: 1.0, 64: 1.0})
     groups = max(2, round(around(draft, value.shape[1]) / width))
     if value.shape[1] != groups * width:
         value = activation(draft, conv(draft, value, groups * width))
@@ -95,7 +100,7 @@ def _gate(draft: Draft, value: Value) -> Value:
     """Return *value*, each channel times a number that comes from the means of all (squeeze and excitation)."""
     channels = value.shape[1]
     narrow = some_channels(draft, max(4, channels / 16), max(8, channels / 3))
-    mean = draft.node("GlobalAveragePool", [value], (1, channels, 1, 1))
+    mean = map_mean(draft, value)
     inner = draft.node("Relu", [squeezed := conv(draft, mean, narrow)], squeezed.shape)
     operator = one_of(draft, {"Sigmoid": 2.0, "HardSigmoid": 1.0})
     gate = draft.node(operator, [conv(draft, inner, channels)], (1, channels, 1, 1))

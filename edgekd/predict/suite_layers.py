@@ -65,6 +65,14 @@ def add(draft: Draft, value: Value, other: Value) -> Value:
     return draft.node("Add", [value, other], value.shape)
 
 
+def map_mean(draft: Draft, value: Value) -> Value:
+    """Return the mean of each map (1, channels, 1, 1), in one of the two forms that exporters write."""
+    shape = (*value.shape[:2], 1, 1)
+    if draft.random.random() < 0.6:  # noqa: PLR2004
+        return draft.node("GlobalAveragePool", [value], shape)
+    return draft.node("ReduceMean", [value, draft.integers(2, 3)], shape, keepdims=1)
+
+
 def sliced(draft: Draft, value: Value, begin: int, end: int) -> Value:
     """Return the channels from *begin* to *end*."""
     inputs = [value, draft.integers(begin), draft.integers(end), draft.integers(1)]

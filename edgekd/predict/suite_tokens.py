@@ -38,7 +38,8 @@ def _attention(draft: Draft, value: Value) -> Value:
     size = one_of(draft, {16: 1.0, 32: 2.0, 64: 2.0})
     heads = max(1, width // size)
     normed = layer_norm(draft, value)
-    queries, keys, values = (_heads(draft, linear(draft, normed, heads * size), heads) for _ in range(3))
+    split = _heads_of_one if draft.random.random() < 0.5 else _heads_of_three  # noqa: PLR2004
+    queries, keys, values = split(draft, normed, heads, size)
     keys = draft.node("Transpose", [keys], (1, heads, size, number), perm=[0, 1, 3, 2])
     draft.macs += 2 * heads * size * number * number
     scores = draft.node("MatMul", [queries, keys], (1, heads, number, number))
@@ -47,6 +48,21 @@ def _attention(draft: Draft, value: Value) -> Value:
     turned = draft.node("Transpose", [mixed], (1, number, heads, size), perm=[0, 2, 1, 3])
     flat = draft.node("Reshape", [turned, draft.integers(1, number, heads * size)], (1, number, heads * size))
     return add(draft, linear(draft, flat, width), value)
+
+
+def _heads_of_three(draft: Draft, value: Value, heads: int, size: int) -> tuple[Value, ...]:
+    """Return queries, keys and values, each from a product of its own."""
+    return tuple(_heads(draft, linear(draft, value, heads * size), heads) for _ in range(3))
+
+
+def _heads_of_one(draft: Draft, value: Value, heads: int, size: int) -> tuple[Value, ...]:
+    """Return queries, keys and values from one product, turned over together and split."""
+    number = value.shape[1]
+    shape = (1, number, 3, heads, size)
+    apart = draft.node("Reshape", [linear(draft, value, 3 * heads * size), draft.integers(*shape)], shape)
+    turned = draft.node("Transpose", [apart], (3, 1, heads, number, size), perm=[2, 0, 3, 1, 4])
+    parts = draft.nodes("Split", [turned, draft.integers(1, 1, 1)], [(1, 1, heads, number, size)] * 3, axis=0)
+    return tuple(draft.node("Squeeze", [part, draft.integers(0)], (1, heads, number, size)) for part in parts)
 
 
 def _heads(draft: Draft, value: Value, heads: int) -> Value:

@@ -85,6 +85,12 @@ def test_a_transposition_is_of_the_family_of_its_way() -> None:
     assert family_of(ways["many"]) == "Transpose, movement of many matrices in int8"
 
 
+def test_a_depthwise_kernel_that_multiplies_channels_is_of_another_family() -> None:
+    """No kernel of its own computes it: it costs as a grouped one, tens of times as much."""
+    names = {family_of(convolution("depthwise", 24, made, groups=24)) for made in (24, 48)}
+    assert len(names) == 2
+
+
 def test_kernels_of_a_family_have_as_many_features() -> None:
     """Whatever their sizes; otherwise no function could be learned through them."""
     for kind, groups in (("dense", 1), ("depthwise", 24), ("grouped", 3)):

@@ -79,6 +79,23 @@ def test_a_transposition_is_what_moves(
     assert (layer.in_channels, layer.kernel) == (stays, moves)
 
 
+@pytest.mark.parametrize(
+    ("order", "operator"),
+    [
+        ((0, 2, 1, 3, 4), "Transpose"),
+        ((0, 4, 1, 2, 3), "Transpose"),
+        ((2, 0, 3, 1, 4), "Transpose of several axes"),
+        ((2, 0, 3, 4, 1), "Transpose of several axes"),
+    ],
+)
+def test_a_transposition_of_several_axes_is_another_operator(order: tuple[int, ...], operator: str) -> None:
+    """Taking one axis out leaves the rest in its order, or not: the axis of one number, 0, counts as well."""
+    read = (1, 49, 3, 4, 32)
+    written = tuple(read[axis] for axis in order)
+    layer = kernel_layer(traced("Transpose", read, written), {"n": Told(attributes={"perm": order})})
+    assert layer.operator == operator
+
+
 def _sample(model: ModelProto) -> Arrays:
     """Return zeros for the only input."""
     return (np.zeros([dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim], np.float32),)
