@@ -61,7 +61,7 @@ def write_all(folder: Path, rank: int) -> None:
 
 def by_size(family: str) -> list[str]:
     """Return the members of *family* by their numbers of parameters, the fewest first."""
-    sizes = {}
+    sizes: dict[str, int] = {}
     for name in timm.list_models(f"{family}*"):
         with torch.device("meta"):
             sizes[name] = sum(parameter.numel() for parameter in timm.create_model(name).parameters())
@@ -71,7 +71,7 @@ def by_size(family: str) -> list[str]:
 def made(name: str) -> tuple[nn.Module, torch.Tensor]:
     """Return the network for inference, with random weights, and an input (1, channels, height, width)."""
     torch.manual_seed(0)
-    network: nn.Module = timm.create_model(name, pretrained=False, exportable=True).eval()
+    network: Any = timm.create_model(name, pretrained=False, exportable=True).eval()
     tensors: list[Any] = [*network.parameters(), *network.buffers()]
     with torch.no_grad():
         for tensor in tensors:
@@ -85,7 +85,7 @@ def macs_of(network: nn.Module, example: torch.Tensor) -> float:
     """Return the multiply-accumulates of convolutions and matrix products of one inference."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(example)
-    return counter.get_total_flops() / 2
+    return float(counter.get_total_flops() / 2)
 
 
 if __name__ == "__main__":
