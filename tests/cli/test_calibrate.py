@@ -23,9 +23,29 @@ def run(*words: object, folder: Path, path: Path | None = None) -> Done:
     return edgekd(*map(str, words), environment=own)
 
 
+def median_ms(network: Path, folder: Path) -> float:
+    """Return what *network* takes here now."""
+    done = run("bench", network, "--runs", 200, "--json", folder=folder)
+    assert done.code == 0, done.said
+    return float(json.loads(done.out)["summary"]["median_ms"])
+
+
 @pytest.fixture(scope="module")
-def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def twenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a network of twenty layers."""
+    return equal_layers(tmp_path_factory.mktemp("twenty") / "net.onnx", 20)
+
+
+@pytest.fixture(scope="module")
+def before_ms(twenty: Path) -> float:
+    """Give what that network takes just before the calibration."""
+    return median_ms(twenty, twenty.parent)
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory, before_ms: float) -> Path:
     """Give a folder with the stored table of this host, in FP32, as target x86-64."""
+    del before_ms  # timed first
     folder = tmp_path_factory.mktemp("calibrated")
     done = run("targets", "calibrate", "x86-64", "--precision", "fp32", *SHORT, folder=folder)
     assert done.code == 0, done.said
@@ -36,6 +56,17 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def network(tmp_path: Path) -> Path:
     """Give a network of four layers."""
     return equal_layers(tmp_path / "net.onnx", 4)
+
+
+@pytest.mark.slow
+def test_an_estimate_is_near_what_the_network_takes(calibrated: Path, twenty: Path, before_ms: float) -> None:
+    """Within a factor of two after fifteen seconds, for a network that the suite does not have.
+
+    It is timed before and after the calibration: a host that is loaded otherwise meanwhile may be near either.
+    """
+    said = json.loads(run("predict", twenty, "--target", "x86-64", "--json", folder=calibrated).out)
+    low_ms, high_ms = sorted((before_ms, median_ms(twenty, twenty.parent)))
+    assert low_ms / 2 < said["estimated_ms"] < 2 * high_ms
 
 
 @pytest.mark.slow
@@ -50,16 +81,6 @@ def test_a_stored_table_is_what_predict_speaks_from(calibrated: Path, network: P
     assert "latency_ms" not in done.out
     published = run("predict", network, "--target", "x86-64", "--table", "none", folder=calibrated)
     assert "timed on local" not in published.out
-
-
-@pytest.mark.slow
-def test_an_estimate_is_near_what_the_network_takes(calibrated: Path, tmp_path: Path) -> None:
-    """Within a factor of two after fifteen seconds, for a network that the suite does not have."""
-    network = equal_layers(tmp_path / "net.onnx", 20)
-    words = ("bench", network, "--runs", 200, "--json")
-    measured = json.loads(run(*words, folder=tmp_path).out)["summary"]["median_ms"]
-    said = json.loads(run("predict", network, "--target", "x86-64", "--json", folder=calibrated).out)
-    assert 0.5 < said["estimated_ms"] / measured < 2
 
 
 @pytest.mark.slow
