@@ -17,7 +17,7 @@ import onnx
 import pytest
 from benching import bench, require_refusal
 from bundled import ROWS, bundle, small_network
-from commands import edgekd_command
+from commands import edgekd_command, interruptible
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loopback import HOST, MISSING, Board, board
@@ -268,7 +268,7 @@ def test_an_interrupt_leaves_nothing_there(device: Board, tmp_path: Path) -> Non
     model = small_network(tmp_path / "net.onnx")
     command = [*edgekd_command(), "bench", str(model), *DEVICE, "--sustained", "1"]
     own = {"PATH": f"{device.bin}:{os.environ['PATH']}", "EDGEKD_HISTORY": str(tmp_path / "history")}
-    with subprocess.Popen(command, env=os.environ | own, start_new_session=True) as running:
+    with interruptible(), subprocess.Popen(command, env=os.environ | own, start_new_session=True) as running:
         _wait_until(lambda: any((folder / "pid").exists() for folder in device.left()))
         time.sleep(1)
         pids = [int((folder / "pid").read_text()) for folder in device.left()]

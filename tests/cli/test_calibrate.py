@@ -2,35 +2,53 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import edgekd_command
+from commands import Done, edgekd
 from loopback import HOST, MISSING, board
 from slowed import equal_layers
 
 SHORT = ("--seconds", 15)
 
 
-def run(*words: object, folder: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(*words: object, folder: Path, path: Path | None = None) -> Done:
     """Run edgekd with *words*, its tables in *folder*, and *path* before PATH."""
     own = {"EDGEKD_TABLES": str(folder / "tables")}
     if path is not None:
         own["PATH"] = f"{path}:{os.environ['PATH']}"
-    command = [*edgekd_command(), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | own)
+    return edgekd(*map(str, words), environment=own)
+
+
+def median_ms(network: Path, folder: Path) -> float:
+    """Return what *network* takes here now."""
+    done = run("bench", network, "--runs", 200, "--json", folder=folder)
+    assert done.code == 0, done.said
+    return float(json.loads(done.out)["summary"]["median_ms"])
 
 
 @pytest.fixture(scope="module")
-def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def twenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a network of twenty layers."""
+    return equal_layers(tmp_path_factory.mktemp("twenty") / "net.onnx", 20)
+
+
+@pytest.fixture(scope="module")
+def before_ms(twenty: Path) -> float:
+    """Give what that network takes just before the calibration."""
+    return median_ms(twenty, twenty.parent)
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory, before_ms: float) -> Path:
     """Give a folder with the stored table of this host, in FP32, as target x86-64."""
+    del before_ms  # timed first
     folder = tmp_path_factory.mktemp("calibrated")
     done = run("targets", "calibrate", "x86-64", "--precision", "fp32", *SHORT, folder=folder)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.said
     return folder
 
 
@@ -41,33 +59,34 @@ def network(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_stored_table_is_what_predict_speaks_from(calibrated: Path, network: Path) -> None:
-    """Nothing but the target is said; without a table the same words give the estimate from published points."""
-    done = run("predict", network, "--target", "x86-64", "--threads", 1, "--json", folder=calibrated)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["least_ms"] < found["estimated_ms"] < found["most_ms"]
-    assert found["calibrated_where"] == "local"
-    assert found["calibrated_networks"] >= 24
-    assert "latency_ms" not in done.stdout
-    published = run("predict", network, "--target", "x86-64", "--table", "none", folder=calibrated)
-    assert "timed on local" not in published.stdout
+def test_an_estimate_is_near_what_the_network_takes(calibrated: Path, twenty: Path, before_ms: float) -> None:
+    """Within a factor of two after fifteen seconds, for a network that the suite does not have.
+
+    It is timed before and after the calibration: a host that is loaded otherwise meanwhile may be near either.
+    """
+    said = json.loads(run("predict", twenty, "--target", "x86-64", "--json", folder=calibrated).out)
+    low_ms, high_ms = sorted((before_ms, median_ms(twenty, twenty.parent)))
+    assert low_ms / 2 < said["estimated_ms"] < 2 * high_ms
 
 
 @pytest.mark.slow
-def test_an_estimate_is_near_what_the_network_takes(calibrated: Path, tmp_path: Path) -> None:
-    """Within a factor of two after fifteen seconds, for a network that the suite does not have."""
-    network = equal_layers(tmp_path / "net.onnx", 20)
-    words = ("bench", network, "--runs", 200, "--json")
-    measured = json.loads(run(*words, folder=tmp_path).stdout)["summary"]["median_ms"]
-    said = json.loads(run("predict", network, "--target", "x86-64", "--json", folder=calibrated).stdout)
-    assert 0.5 < said["estimated_ms"] / measured < 2
+def test_a_stored_table_is_what_predict_speaks_from(calibrated: Path, network: Path) -> None:
+    """Nothing but the target is said; without a table the same words give the estimate from published points."""
+    done = run("predict", network, "--target", "x86-64", "--threads", 1, "--json", folder=calibrated)
+    assert done.code == 0, done.said
+    found = json.loads(done.out)
+    assert found["least_ms"] < found["estimated_ms"] < found["most_ms"]
+    assert found["calibrated_where"] == "local"
+    assert found["calibrated_networks"] >= 24
+    assert "latency_ms" not in done.out
+    published = run("predict", network, "--target", "x86-64", "--table", "none", folder=calibrated)
+    assert "timed on local" not in published.out
 
 
 @pytest.mark.slow
 def test_the_text_says_what_it_rests_on(calibrated: Path, network: Path) -> None:
     """That it is no measurement, the interval, kernels and networks."""
-    lines = run("predict", network, "--target", "x86-64", folder=calibrated).stdout.splitlines()
+    lines = run("predict", network, "--target", "x86-64", folder=calibrated).out.splitlines()
     assert lines[0] == "ESTIMATE, not measured: net.onnx on x86-64, fp32, 1 thread(s)"
     assert "90% interval" in lines[1]
     assert "random networks that were left out" in lines[1]
@@ -116,9 +135,9 @@ def test_a_table_that_does_not_fit_is_refused(
     path = tmp_path / "table.json"
     path.write_text(json.dumps(table))
     done = run("predict", network, "--table", path, *words, folder=tmp_path)
-    assert done.returncode == 2
-    assert reason in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert done.code == 2
+    assert reason in done.said
+    assert done.said.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -137,17 +156,17 @@ def test_a_table_that_does_not_fit_is_refused(
 def test_bad_words_are_refused(words: tuple[str, ...], reason: str, tmp_path: Path) -> None:
     """Before anything is timed."""
     done = run("targets", "calibrate", *words, folder=tmp_path)
-    assert done.returncode == 2
-    assert reason in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert done.code == 2
+    assert reason in done.said
+    assert done.said.count("\n") == 1
     assert not (tmp_path / "tables").exists()
 
 
 def test_predict_wants_a_device_or_a_table(network: Path, tmp_path: Path) -> None:
     """Without both there is nothing to speak of."""
     done = run("predict", network, folder=tmp_path)
-    assert done.returncode == 2
-    assert "use --target NAME" in done.stderr
+    assert done.code == 2
+    assert "use --target NAME" in done.said
 
 
 @pytest.mark.slow
@@ -157,15 +176,15 @@ def test_a_board_is_calibrated_over_ssh_and_nothing_stays(network: Path, tmp_pat
     words = ("--name", "my-board", "--on", f"ssh:{HOST}", "--python", sys.executable, "--precision", "int8", *SHORT)
     with board(tmp_path) as device:
         done = run("targets", "calibrate", *words, "--json", folder=tmp_path, path=device.bin)
-        assert done.returncode == 0, done.stderr
+        assert done.code == 0, done.said
         assert device.left() == []
-    summary = json.loads(done.stdout)
+    summary = json.loads(done.out)
     assert summary["left_out"]["int8"]["networks"] >= 24
     table = Path(summary["table"])
     assert json.loads(table.read_text())["where"] == f"ssh:{HOST}"
     said = run("predict", network, "--table", table, "--precision", "int8", "--json", folder=tmp_path)
-    assert said.returncode == 0, said.stderr
-    assert json.loads(said.stdout)["estimated_precision"] == "int8"
+    assert said.code == 0, said.said
+    assert json.loads(said.out)["estimated_precision"] == "int8"
 
 
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)
@@ -178,6 +197,6 @@ def test_a_board_without_onnx_runtime_is_told_so(tmp_path: Path) -> None:
     with board(tmp_path) as device:
         done = run("targets", "calibrate", *words, folder=tmp_path, path=device.bin)
         assert device.left() == []
-    assert done.returncode == 8
-    assert "no ONNX Runtime" in done.stderr
+    assert done.code == 8
+    assert "no ONNX Runtime" in done.said
     assert not (tmp_path / "tables").exists()

@@ -1,13 +1,12 @@
 """edgekd quantize from the outside: a file in, a folder out, and one sentence for what is wrong."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from commands import edgekd_command
+from commands import Done, edgekd
 from quantized import exported
 
 from edgekd.core.errors import ConfigError, StageError
@@ -17,11 +16,9 @@ from edgekd.report.verify import read_manifest, verify
 from edgekd.tasks.digits import load_digits
 
 
-def run(*words: object) -> subprocess.CompletedProcess[str]:
+def run(*words: object) -> Done:
     """Run edgekd quantize with *words*."""
-    return subprocess.run(
-        [*edgekd_command(), "quantize", *map(str, words)], capture_output=True, text=True, check=False
-    )
+    return edgekd("quantize", *map(str, words))
 
 
 @pytest.fixture
@@ -37,7 +34,7 @@ def test_a_network_comes_out_as_int8_with_its_report(network: Path, tmp_path: Pa
     before = network.read_bytes()
     out = tmp_path / "int8"
     done = run(network, "--target", "raspberry-pi-5", "--data", "digits", "--out", out, "--samples", 128)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.said
     report = json.loads((out / "report.json").read_text())
     assert report["coverage"]["share"] == 1.0
     assert 100 * (report["test"]["float_score"] - report["test"]["int8_score"]) <= 0.8
@@ -72,16 +69,20 @@ def test_a_form_without_calibration_is_judged_all_the_same(
     """Weights alone leave no product in integers; a dynamic file has some; both say what they score on test samples."""
     out = tmp_path / "out"
     done = run(network, "--target", "raspberry-pi-5", "--data", "digits", "--out", out, "--form", form)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.said
     report = json.loads((out / "report.json").read_text())
     assert report["coverage"]["share"] == coverage if coverage is not None else 0 < report["coverage"]["share"] < 1
     assert report["test"]["agreement"] >= 0.9
     assert (out / "model.int8.onnx").stat().st_size == report["int8_bytes"]
+<<<<<<< HEAD
     assert report["promise"] in done.stdout
     verify_as_a_bundle(out)
     if form == "dynamic":
         with pytest.raises(ConfigError, match="without --deep"):
             verify_deeply(out, emulator=tmp_path / "none")
+=======
+    assert report["promise"] in done.out
+>>>>>>> suite
 
 
 @pytest.mark.parametrize(
@@ -102,9 +103,9 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     """No traceback, nothing written."""
     out = tmp_path / "int8"
     done = run(network, *words, "--out", out)
-    assert done.returncode == 2
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.code == 2
+    assert sentence in done.said
+    assert "Traceback" not in done.said
     assert not out.exists()
 
 
@@ -113,5 +114,5 @@ def test_samples_that_are_all_the_same_are_refused(network: Path, tmp_path: Path
     data = tmp_path / "grey.npz"
     np.savez(data, images=np.full((200, 28, 28), 7, np.uint8), labels=np.arange(200) % 10)
     done = run(network, "--target", "raspberry-pi-5", "--data", f"npz:{data}", "--out", tmp_path / "int8")
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.code == 2, done.said
+    assert "Traceback" not in done.said

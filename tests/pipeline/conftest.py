@@ -1,33 +1,42 @@
 """Bundles, a store and data that the tests of whole runs share."""
 
-import subprocess
+import fcntl
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import compress_command
+from commands import compress_words, edgekd
 from patterns import write_folder, write_teacher
 
 
 @pytest.fixture(scope="session")
-def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a store that all bundles of the session are made from."""
-    return tmp_path_factory.mktemp("shared") / "store"
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that all workers of the session have in common."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def bundle_of(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> Callable[[str], Path]:
-    """Return a function that gives a tiny bundle for a target, made once in a session."""
-    made: dict[str, Path] = {}
+def shared_store(shared: Path) -> Path:
+    """Return a store that all bundles of the session are made from."""
+    return shared / "store"
+
+
+@pytest.fixture(scope="session")
+def bundle_of(shared: Path, shared_store: Path) -> Callable[[str], Path]:
+    """Return a function that gives a tiny bundle for a target, made once in a session, by whoever comes first."""
 
     def make(target: str) -> Path:
-        if target not in made:
-            out = tmp_path_factory.mktemp(target) / "bundle"
-            command = compress_command(target, out=out, store=shared_store)
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-            made[target] = out
-        return made[target]
+        out = shared / target
+        with (shared / f"{target}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not out.exists():
+                done = edgekd(*compress_words(target, out=out, store=shared_store))
+                assert done.code == 0, done.said
+        return out
 
     return make
 

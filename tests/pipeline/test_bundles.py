@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from commands import compress_command, edgekd_command, small_disk
+from commands import compress_words, edgekd, small_disk
 from onnx import TensorProto, numpy_helper
 
 from edgekd.networks.session import answers, open_session
@@ -70,15 +69,15 @@ def test_the_verify_command_refuses_a_changed_byte(bundle_of: Callable[[str], Pa
     """A whole bundle ends with exit code 0, a changed model with 3 and one sentence that names the file."""
     copied = tmp_path / "bundle"
     shutil.copytree(bundle_of("jetson-nano"), copied)
-    good = subprocess.run(edgekd_command("verify", str(copied)), capture_output=True, text=True, check=False)
+    good = edgekd("verify", copied)
     content = bytearray((copied / "model.onnx").read_bytes())
     content[-1] ^= 1
     (copied / "model.onnx").write_bytes(content)
-    bad = subprocess.run(edgekd_command("verify", str(copied)), capture_output=True, text=True, check=False)
-    assert good.returncode == 0, good.stderr
-    assert bad.returncode == 3
-    assert "model.onnx" in bad.stderr
-    assert "Traceback" not in bad.stderr
+    bad = edgekd("verify", copied)
+    assert good.code == 0, good.said
+    assert bad.code == 3
+    assert "model.onnx" in bad.said
+    assert "Traceback" not in bad.said
 
 
 def test_a_full_disk_leaves_no_half_written_bundle(
@@ -89,12 +88,11 @@ def test_a_full_disk_leaves_no_half_written_bundle(
     disk = tmp_path / "disk"
     disk.mkdir()
     with small_disk(disk, "48k"):
-        command = compress_command("jetson-nano", out=disk / "out", store=shared_store)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = edgekd(*compress_words("jetson-nano", out=disk / "out", store=shared_store))
         left = list(disk.iterdir())
-    assert done.returncode == 2, done.stderr
-    assert str(disk) in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+    assert done.code == 2, done.said
+    assert str(disk) in done.said.splitlines()[-1]
+    assert "Traceback" not in done.said
     assert left == []
 
 

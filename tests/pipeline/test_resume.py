@@ -1,14 +1,14 @@
 """What a run that was cut leaves behind is enough to end with the same files."""
 
+import os
 import random
 import signal
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from commands import FAST, TINY, compress_command, edgekd, edgekd_command, model_bytes, sets
+from commands import FAST, compress_words, edgekd, model_bytes, sets, started
 from patterns import NORMALIZED
 
 TARGET = "raspberry-pi-4"
@@ -17,19 +17,19 @@ DEADLINE_S = 120
 NETWORK = f"{Path(__file__).parents[1] / 'support' / 'networks' / 'small.py'}:small"
 
 
-def run_until(command: list[str], line: str, *, settle_s: float, send: signal.Signals) -> tuple[int, str]:
-    """Start *command*, send it a signal *settle_s* after *line* appears; return its exit code and what it said."""
-    said = ""
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-        assert process.stderr is not None
-        while f"\n{line}" not in f"\n{said}":
-            text = process.stderr.readline()
-            assert text, said
-            said += text
+def run_until(words: Sequence[str], line: str, said: Path, *, settle_s: float, send: signal.Signals) -> int | None:
+    """Start edgekd, send it a signal *settle_s* after *line* appears in *said*; return its exit code."""
+    with started(*words, said=said) as process:
+        began = time.monotonic()
+        while f"\n{line}" not in f"\n{said.read_text()}":
+            assert process.is_alive(), said.read_text()
+            assert time.monotonic() - began < DEADLINE_S
+            time.sleep(0.02)
         time.sleep(settle_s)
-        process.send_signal(send)
-        said += process.stderr.read()
-        return process.wait(DEADLINE_S), said
+        assert process.pid is not None
+        os.kill(process.pid, send)
+        process.join(DEADLINE_S)
+        return process.exitcode
 
 
 def wait_for_checkpoint(store: Path) -> None:
@@ -46,12 +46,12 @@ def test_a_run_killed_in_every_stage_ends_with_the_bytes_of_one_that_was_not(
 ) -> None:
     """SIGKILL at any moment costs time, never the result: the model files are equal to the last bit."""
     expected = model_bytes(bundle_of(TARGET))
-    command = compress_command(TARGET, out=tmp_path / "out", store=tmp_path / "store")
-    for number, stage in enumerate(STAGES):
-        code, said = run_until(command, f"[{number + 1}/{len(STAGES)}] {stage}", settle_s=1.5, send=signal.SIGKILL)
-        assert code == -signal.SIGKILL, said
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    words = compress_words(TARGET, out=tmp_path / "out", store=tmp_path / "store")
+    for number, stage in enumerate(STAGES, 1):
+        line, said = f"[{number}/{len(STAGES)}] {stage}", tmp_path / stage
+        assert run_until(words, line, said, settle_s=1.5, send=signal.SIGKILL) == -signal.SIGKILL, said.read_text()
+    done = edgekd(*words)
+    assert done.code == 0, done.said
     assert model_bytes(tmp_path / "out") == expected
 
 
@@ -72,38 +72,21 @@ def test_a_distillation_with_averages_moments_and_parts_ends_with_the_same_bytes
     uncut = edgekd(*whole)
     assert uncut.code == 0, uncut.said
     moments = random.Random(7)  # noqa: S311 - moments, not secrets
-    with subprocess.Popen(edgekd_command(*cut), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+    with started(*cut, said=tmp_path / "first"):
         wait_for_checkpoint(tmp_path / "cut-store")
         time.sleep(moments.uniform(0, 0.5))
-        process.kill()
-    line, settle_s = "distill: continues from step", moments.uniform(0, 1)
-    code, said = run_until(edgekd_command(*cut), line, settle_s=settle_s, send=signal.SIGKILL)
-    assert code == -signal.SIGKILL, said
+    line, said, settle_s = "distill: continues from step", tmp_path / "second", moments.uniform(0, 1)
+    assert run_until(cut, line, said, settle_s=settle_s, send=signal.SIGKILL) == -signal.SIGKILL, said.read_text()
     done = edgekd(*cut)
     assert done.code == 0, done.said
     assert model_bytes(tmp_path / "cut") == model_bytes(tmp_path / "whole")
 
 
 @pytest.mark.slow
-def test_training_continues_from_the_last_saved_step(tmp_path: Path) -> None:
-    """A run killed inside training says at which step the next one goes on."""
-    command = compress_command(
-        TARGET, out=tmp_path / "out", store=tmp_path / "store", settings=(*TINY, "teach.epochs=40")
-    )
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        wait_for_checkpoint(tmp_path / "store")
-        process.kill()
-    code, said = run_until(command, "teach: continues from step", settle_s=0, send=signal.SIGKILL)
-    assert code == -signal.SIGKILL
-    assert "teach: continues from step" in said
-
-
-@pytest.mark.slow
 def test_ctrl_c_ends_in_one_sentence_and_a_store_that_goes_on(tmp_path: Path) -> None:
     """An interrupt says what to do, leaves no traceback and no half-written bundle."""
-    command = compress_command(TARGET, out=tmp_path / "out", store=tmp_path / "store")
-    code, said = run_until(command, "teach: 0/", settle_s=0.5, send=signal.SIGINT)
-    assert code == 130
-    assert "goes on from the last saved step" in said
-    assert "Traceback" not in said
+    words, said = compress_words(TARGET, out=tmp_path / "out", store=tmp_path / "store"), tmp_path / "said"
+    assert run_until(words, "teach: 0/", said, settle_s=0.5, send=signal.SIGINT) == 130
+    assert "goes on from the last saved step" in said.read_text()
+    assert "Traceback" not in said.read_text()
     assert not (tmp_path / "out").exists()

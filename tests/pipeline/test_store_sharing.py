@@ -2,13 +2,11 @@
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from commands import TINY, compress_command, model_bytes
+from commands import TINY, compress_words, edgekd, model_bytes, started
 
 SHARED = ("teach", "distill", "prune")
 
@@ -38,17 +36,16 @@ def test_a_damaged_result_is_said_and_made_again(
     """A stored file that changed by one byte is never used: the stage runs again and gives the same bundle."""
     expected = model_bytes(bundle_of("jetson-nano"))
     store = tmp_path / "store"
-    shutil.copytree(shared_store, store)
+    shutil.copytree(shared_store / "objects", store / "objects")  # beside them another worker may be at work
     lineage = json.loads((bundle_of("jetson-nano") / "manifest.json").read_text())["lineage"]
     key = next(entry["key"] for entry in lineage if entry["stage"] == "export")
     damaged = store / "objects" / key[:2] / key / "model.fp16.onnx"
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    command = compress_command("jetson-nano", out=tmp_path / "out", store=store)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "export: the stored result is damaged" in done.stderr
+    done = edgekd(*compress_words("jetson-nano", out=tmp_path / "out", store=store))
+    assert done.code == 0, done.said
+    assert "export: the stored result is damaged" in done.said
     assert model_bytes(tmp_path / "out") == expected
 
 
@@ -59,17 +56,17 @@ def test_two_runs_at_once_share_the_work_of_one_store(
     """Of two equal runs started together, each stage is made by one and found by the other; both end well."""
     bundle_of("jetson-nano")
     settings = (*TINY, "prune.lr=0.04")
-    commands = [
-        compress_command("jetson-nano", out=tmp_path / name, store=shared_store, settings=settings)
-        for name in ("first", "second")
+    names = ("first", "second")
+    words = [
+        compress_words("jetson-nano", out=tmp_path / name, store=shared_store, settings=settings) for name in names
     ]
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
-            for command in commands
-        ]
-        said = [process.communicate(timeout=200)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
+    logs = [tmp_path / f"{name}.log" for name in names]
+    with started(*words[0], said=logs[0]) as first, started(*words[1], said=logs[1]) as second:
+        first.join(200)
+        second.join(200)
+        codes = (first.exitcode, second.exitcode)
+    said = [log.read_text() for log in logs]
+    assert codes == (0, 0), said
     assert model_bytes(tmp_path / "first") == model_bytes(tmp_path / "second")
     for stage in ("prune", "factorize", "export"):
         assert sum(f"{stage}: found in the store" in text for text in said) == 1, stage

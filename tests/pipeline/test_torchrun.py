@@ -3,13 +3,14 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from commands import FAST, edgekd, sets
+from commands import FAST, edgekd, sets, started
 
 pytestmark = pytest.mark.slow
 
@@ -17,12 +18,11 @@ NETWORK = f"{Path(__file__).parents[1] / 'support' / 'networks' / 'small.py'}:sm
 DEADLINE_S = 240
 
 
-def torchrun(photos: Path, *settings: str, restarts: int = 0) -> list[str]:
-    """Return the command of a compression by two processes."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+def words(photos: Path, *settings: str) -> list[str]:
+    """Return the words of a compression."""
     return [
-        *[*launch, "--max-restarts", str(restarts), "-m", "edgekd", "compress", "--target", "raspberry-pi-4"],
-        *["--data", f"folder:{photos}", "--model", NETWORK, "--model-arg", "width=16", "--out", "out"],
+        *["compress", "--target", "raspberry-pi-4", "--data", f"folder:{photos}"],
+        *["--model", NETWORK, "--model-arg", "width=16", "--out", "out"],
         *sets(*FAST, "teach.epochs=6", "teach.lr=0.05", *settings),
     ]
 
@@ -42,7 +42,7 @@ def worker(launcher: int, rank: int) -> int:
 
 def ensure_one_sound_bundle(folder: Path) -> None:
     """Assert that *folder* holds one bundle, whole, that knows the patterns, and nothing half written."""
-    assert {path.name for path in folder.iterdir()} == {"out", "edgekd-out", "stderr"}
+    assert {path.name for path in folder.iterdir()} == {"out", "edgekd-out", "stdout", "stderr"}
     assert {path.name for path in (folder / "edgekd-out").iterdir()} == {".store"}
     store = folder / "edgekd-out" / ".store"
     assert not any((store / "scratch").iterdir())
@@ -53,23 +53,18 @@ def ensure_one_sound_bundle(folder: Path) -> None:
     assert edgekd("verify", folder / "out").code == 0
 
 
-def test_two_processes_make_one_bundle(tmp_path: Path, photos: Path) -> None:
-    """Both train, the first alone writes and talks: each stage is said once and stored once."""
-    done = subprocess.run(torchrun(photos), capture_output=True, text=True, check=False, cwd=tmp_path)
-    (tmp_path / "stderr").write_text(done.stderr)
-    assert done.returncode == 0, done.stderr
-    for stage in ("teach", "prune", "quantize", "export"):
-        assert done.stderr.count(f"] {stage}\n") == 1, done.stderr
-    assert done.stdout.count("## Stages") == 1
-    ensure_one_sound_bundle(tmp_path)
+def test_two_processes_make_one_bundle_though_one_is_killed_on_the_way(tmp_path: Path, photos: Path) -> None:
+    """Both train, the first alone writes and talks: each stage is said once and stored once.
 
-
-def test_a_killed_worker_restarts_from_the_last_saved_step(tmp_path: Path, photos: Path) -> None:
-    """SIGKILL to the second process in the middle of training: torchrun starts both again, and they go on."""
-    command = torchrun(photos, "teach.epochs=60", restarts=1)
+    SIGKILL to the second process in the middle of training: torchrun starts both again, so the first stage is said
+    twice, and they go on from the last saved step.
+    """
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launch, "--max-restarts", "1", "-m", "edgekd", *words(photos, "teach.epochs=60")]
     with (
+        (tmp_path / "stdout").open("w") as out,
         (tmp_path / "stderr").open("w") as said,
-        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, cwd=tmp_path) as process,
+        subprocess.Popen(command, stdout=out, stderr=said, cwd=tmp_path) as process,
     ):
         try:
             began = time.monotonic()
@@ -83,16 +78,32 @@ def test_a_killed_worker_restarts_from_the_last_saved_step(tmp_path: Path, photo
             process.terminate()  # passed on to the workers; nothing where it has ended
     text = (tmp_path / "stderr").read_text()
     assert code == 0, text
-    assert "teach: continues from step" in text
+    for stage, times in {"teach": 2, "prune": 1, "quantize": 1, "export": 1}.items():
+        assert text.count(f"] {stage}\n") == times, text
+    assert text.count("teach: continues from step") == 1, text
+    assert (tmp_path / "stdout").read_text().count("## Stages") == 1
     ensure_one_sound_bundle(tmp_path)
 
 
 def test_a_batch_that_two_processes_cannot_share_ends_before_training(tmp_path: Path, photos: Path) -> None:
-    """An odd batch size, be it that of the last stage: one sentence that names it, nothing trained, no bundle."""
-    command = torchrun(photos, "quantize.batch_size=15")
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    sentence = "edgekd: quantize.batch_size: 15 cannot be shared equally by 2 processes"
-    assert done.returncode != 0
-    assert sentence in done.stderr
-    assert "[1/" not in done.stderr
+    """An odd batch size, be it that of the last stage: one sentence that names it, nothing trained, no bundle.
+
+    In both processes, which are told their places as torchrun tells them.
+    """
+    odd = words(photos, "quantize.batch_size=15")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    logs = [tmp_path / "first", tmp_path / "second"]
+    with (
+        started(*odd, cwd=tmp_path, said=logs[0], environment=place | {"RANK": "0", "LOCAL_RANK": "0"}) as first,
+        started(*odd, cwd=tmp_path, said=logs[1], environment=place | {"RANK": "1", "LOCAL_RANK": "1"}) as second,
+    ):
+        first.join(DEADLINE_S)
+        second.join(DEADLINE_S)
+        codes = (first.exitcode, second.exitcode)
+    said = [log.read_text() for log in logs]
+    assert codes == (2, 2), said
+    assert "edgekd: quantize.batch_size: 15 cannot be shared equally by 2 processes" in said[0]
+    assert "[1/" not in said[0]
     assert not (tmp_path / "out").exists()

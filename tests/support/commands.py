@@ -2,12 +2,15 @@
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import pytest
@@ -45,6 +48,8 @@ FAST: Final = (
 # What is started from here, in whatever folder, finds edgekd and these files as this process does.
 os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
 
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
 _PROCESSES: Final = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["commands", "warm"])
 
@@ -57,27 +62,57 @@ class Done(NamedTuple):
     said: str
 
 
-def edgekd(*arguments: str | Path, cwd: Path | None = None) -> Done:
+def edgekd(*arguments: str | Path, cwd: Path | None = None, environment: Mapping[str, str] = _NOTHING) -> Done:
     """Run the command line in a process of its own, forked from one that has loaded the heavy libraries already."""
     with tempfile.TemporaryDirectory() as folder:
-        streams = [Path(folder) / name for name in ("stdout", "stderr")]
-        process = _PROCESSES.Process(target=_run, args=([*map(str, arguments)], cwd or Path.cwd(), *streams))
-        process.start()
+        out, said = Path(folder) / "stdout", Path(folder) / "stderr"
+        with started(*arguments, cwd=cwd, out=out, said=said, environment=environment) as process:
+            process.join()
+        return Done(process.exitcode, out.read_text(), said.read_text())
+
+
+@contextmanager
+def started(
+    *arguments: str | Path,
+    said: Path,
+    out: Path = Path(os.devnull),
+    cwd: Path | None = None,
+    environment: Mapping[str, str] = _NOTHING,
+) -> Iterator[BaseProcess]:
+    """Start the command line as ``edgekd`` does, its streams going to *out* and *said*; end it with the block."""
+    said.touch()
+    own = (cwd or Path.cwd(), {**os.environ, **environment}, out, said)
+    process = _PROCESSES.Process(target=_run, args=([*map(str, arguments)], *own))
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()  # nothing where it has ended
         process.join()
-        code, (out, said) = process.exitcode, (stream.read_text() for stream in streams)
-        process.close()
-    return Done(code, out, said)
 
 
-def _run(arguments: list[str], cwd: Path, out: Path, said: Path) -> None:
-    """Be the command: its arguments, its folder, its streams."""
+def _run(arguments: list[str], cwd: Path, environment: Mapping[str, str], out: Path, said: Path) -> None:
+    """Be the command: its arguments, its folder, its environment, its streams."""
     from edgekd.cli.main import main  # noqa: PLC0415 - typer's warnings about click are no test's affair
 
     for number, stream in enumerate((Path(os.devnull), out, said)):
         os.dup2(os.open(stream, os.O_RDWR | os.O_CREAT), number)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
     sys.argv = ["edgekd", *arguments]
     main()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let what is started in this block be interrupted: a shell has what runs in its background ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def sets(*assignments: str) -> list[str]:
@@ -85,14 +120,14 @@ def sets(*assignments: str) -> list[str]:
     return [part for assignment in assignments for part in ("--set", assignment)]
 
 
+def compress_words(target: str, *, out: Path, store: Path, settings: tuple[str, ...] = TINY) -> list[str]:
+    """Return the words of one tiny compression, for ``edgekd`` and ``started``."""
+    return ["compress", "--target", target, "--out", str(out), "--store", str(store), *sets(*settings)]
+
+
 def edgekd_command(*arguments: str) -> list[str]:
     """Return the command line of edgekd with the interpreter that runs the tests."""
     return [sys.executable, "-m", "edgekd.cli.main", *arguments]
-
-
-def compress_command(target: str, *, out: Path, store: Path, settings: tuple[str, ...] = TINY) -> list[str]:
-    """Return the command line of one tiny compression."""
-    return edgekd_command("compress", "--target", target, "--out", str(out), "--store", str(store), *sets(*settings))
 
 
 def model_bytes(bundle: Path) -> Mapping[str, bytes]:

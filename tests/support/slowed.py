@@ -1,10 +1,33 @@
-"""Networks whose latency is known as a ratio: so many equal layers in a row."""
+"""Networks whose latency is known as a ratio, so many equal layers in a row; and patience with a busy machine."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final, TypeVar
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
+
+LOOKS: Final = 4
+Found = TypeVar("Found")
+
+
+def sure(look: Callable[[int], Found], unsure: Callable[[Found], str]) -> Found:
+    """Return the first sure answer that *look*, called with a seed, gives; *unsure* says why one is not, or nothing.
+
+    Where none of four is sure because the machine was too busy for the baseline to agree with itself, the test is
+    skipped; where there is another reason, the answer is returned as it is.
+    """
+    found = look(0)
+    for seed in range(1, LOOKS):
+        if not unsure(found):
+            return found
+        found = look(seed)
+    reason = unsure(found)
+    if "too unsteady" in reason or "did not confirm" in reason:
+        pytest.skip(f"{LOOKS} looks, and this machine was too unsteady in each: {reason}")
+    return found
 
 
 def equal_layers(path: Path, layers: int, *, channels: int = 32, side: int = 24) -> Path:

@@ -241,7 +241,7 @@ def test_a_candidate_on_another_host_is_refused_after_its_first_block(tmp_path: 
 @pytest.mark.slow
 def test_a_network_against_its_own_samples_is_no_regression_and_one_thrice_as_slow_no_pass(tmp_path: Path) -> None:
     """Timed really, whatever else this machine does."""
-    settings = GateSettings(block_seconds=0.2)
+    settings = GateSettings(block_seconds=0.2, max_seconds=10)
     base, slow = equal_layers(tmp_path / "base.onnx", 6), equal_layers(tmp_path / "slow.onnx", 18)
     samples = record(base, settings)
     assert len(samples.blocks[0].samples_ms) == 9

@@ -101,10 +101,13 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "encoder": (Encoder, (12, 16)),
     "vit": (lambda: vit(classes=10, image_size=32, patch=8, dim=32, depth=2, heads=2), (3, 32, 32)),
 }
+LARGE = ("resnet20", "mobilenetv2")
 EXACT = ("resnet8", "resnet20", "mobilenetv2", "dscnn_kws", "decoder")
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in NETWORKS]
+)
 def test_every_product_is_of_integers_and_the_simulation_knows_it(name: str, tmp_path: Path) -> None:
     """Coverage 100 %; on 64 samples the integer kernels' logits are those of the simulation.
 
