@@ -74,15 +74,11 @@ def test_a_form_without_calibration_is_judged_all_the_same(
     assert report["coverage"]["share"] == coverage if coverage is not None else 0 < report["coverage"]["share"] < 1
     assert report["test"]["agreement"] >= 0.9
     assert (out / "model.int8.onnx").stat().st_size == report["int8_bytes"]
-<<<<<<< HEAD
-    assert report["promise"] in done.stdout
+    assert report["promise"] in done.out
     verify_as_a_bundle(out)
     if form == "dynamic":
         with pytest.raises(ConfigError, match="without --deep"):
             verify_deeply(out, emulator=tmp_path / "none")
-=======
-    assert report["promise"] in done.out
->>>>>>> suite
 
 
 @pytest.mark.parametrize(
