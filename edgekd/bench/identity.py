@@ -5,13 +5,25 @@ What cannot be told is not claimed. A clause says why.
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
-from edgekd.bench.measurement import Run
+from edgekd.bench.measurement import Machine
 from edgekd.targets import Device, Identity, core_name
 
 
-def why_not(device: Device, run: Run) -> str | None:
+class Shown(Protocol):
+    """A run: the machine as it showed itself before, and the cores that it was kept on."""
+
+    @property
+    def before(self) -> Machine:
+        """Return the machine."""
+
+    @property
+    def cores(self) -> tuple[int, ...] | None:
+        """Return the cores' numbers, None where nothing was fixed."""
+
+
+def why_not(device: Device, run: Shown) -> str | None:
     """Return why the machine of *run* is not shown to be *device*, a clause, or None where it is."""
     shown = run.before
     if shown.machine != device.architecture:
@@ -22,7 +34,7 @@ def why_not(device: Device, run: Run) -> str | None:
     return next((reason for reason in found if reason is not None), None)
 
 
-def _system(_device: Device, identity: Identity, run: Run) -> str | None:
+def _system(_device: Device, identity: Identity, run: Shown) -> str | None:
     """Return that another system runs there, where the target names one."""
     system = run.before.system
     if identity.system is None or re.match(rf"{identity.system}\b", system):
@@ -30,7 +42,7 @@ def _system(_device: Device, identity: Identity, run: Run) -> str | None:
     return f"its system says {system}, and the target runs {identity.system}"
 
 
-def _board(device: Device, identity: Identity, run: Run) -> str | None:
+def _board(device: Device, identity: Identity, run: Shown) -> str | None:
     """Return that it is another board, or that this cannot be told, where the target is a board."""
     names, present = run.before.board, run.before.cpus_present
     if identity.device_tree is None:
@@ -46,7 +58,7 @@ def _board(device: Device, identity: Identity, run: Run) -> str | None:
     return None
 
 
-def _cores(_device: Device, identity: Identity, run: Run) -> str | None:
+def _cores(_device: Device, identity: Identity, run: Shown) -> str | None:
     """Return that it ran on, or has beside those, cores that the target's class does not have."""
     parts = run.before.core_parts
     if identity.cores is None:
@@ -72,4 +84,4 @@ def _named(part: str | None) -> str:
     return core_name(implementer, number) or f"of an unknown kind ({part})"
 
 
-_CHECKS: Final[tuple[Callable[[Device, Identity, Run], str | None], ...]] = (_system, _board, _cores)
+_CHECKS: Final[tuple[Callable[[Device, Identity, Shown], str | None], ...]] = (_system, _board, _cores)

@@ -74,6 +74,7 @@ def command(  # noqa: PLR0913 - one for each option
     )
     job = work.Job(
         target=called,
+        device=None if facts is None else facts.device,
         where=on,
         precisions=tables.PRECISIONS if precisions == _BOTH else (precisions,),
         placement=_one_of(form, get_args(PlacementName), "--placement"),
@@ -145,5 +146,7 @@ def _tell(table: "Table", path: Path) -> None:
             f"{precision}: {one.networks} random networks; foretold without their own kernels, half of them are within "
             f"{one.median_error:.1%} of what they took, {one.within_10_percent:.0%} within 10 %"
         )
+    if table.not_target is not None:
+        typer.echo(f"beware: this is not shown to be {table.target}: {table.not_target}.")
     if table.others_busy > _BUSY:
         typer.echo(f"beware: other processes used {table.others_busy:.0%} of a core meanwhile.")

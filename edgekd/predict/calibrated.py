@@ -175,6 +175,8 @@ def _errors_like(table: Table, precision: TablePrecision, kernels: int) -> Rows:
 def _caveats(table: Table, replaced: Sequence[str]) -> list[str]:
     """Return what speaks against the estimate."""
     told = [f"too few kernels like {name} were timed: all of its kind stand for it" for name in replaced]
+    if table.not_target is not None:
+        told.append(f"the machine of the table is not shown to be {table.target}: {table.not_target}")
     if table.others_busy > BUSY:
         told.append(f"while it was calibrated, other processes used {table.others_busy:.0%} of a core")
     return told

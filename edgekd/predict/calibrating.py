@@ -13,10 +13,12 @@ import numpy as np
 from onnx import ModelProto
 from scipy.optimize import nnls
 
-from edgekd.bench.connection import Device, opened
+from edgekd.bench.connection import Device as Opened
+from edgekd.bench.connection import opened
 from edgekd.bench.criticism import others_busy
 from edgekd.bench.device_errors import DeviceError
 from edgekd.bench.here import Here
+from edgekd.bench.identity import why_not
 from edgekd.bench.kernel_run import WEIGHTS, KernelRequest, KernelRun, Suite, TracedNetwork, run_kernels
 from edgekd.bench.places import place_of
 from edgekd.core.errors import ConfigError
@@ -39,7 +41,7 @@ from edgekd.predict.table import (
     overhead_terms,
 )
 from edgekd.predict.tracing import optimized, with_names
-from edgekd.targets import PlacementName
+from edgekd.targets import Device, PlacementName
 
 FOLDS: Final = 4
 ROUNDS: Final = 5
@@ -53,9 +55,13 @@ SECONDS_OF_A_NETWORK: Final = 0.15
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What is calibrated: the table's *target*, *where* as in ``--on``, and the *seconds* that all of it may take."""
+    """What is calibrated: the table's *target*, *where* as in ``--on``, and the *seconds* that all of it may take.
+
+    *device* is what the target's file says of it, None for a device that no target describes.
+    """
 
     target: str
+    device: Device | None
     where: str
     precisions: tuple[TablePrecision, ...]
     placement: PlacementName
@@ -81,6 +87,7 @@ def calibrate(job: Job, progress: Progress) -> Table:
     share = job.seconds / len(job.precisions)
     with opened(place.way, parent=place.parent) as device:
         machine = device.run(("uname", "-m")).decode().strip()
+        _expect_architecture(job, machine)
         for number, precision in enumerate(job.precisions):
             progress.say(f"calibrate: building networks in {precision}")
             began = time.monotonic()
@@ -100,6 +107,7 @@ def calibrate(job: Job, progress: Progress) -> Table:
         threads=request.threads,
         runtime=f"onnxruntime {runs[0].version}",
         precisions=job.precisions,
+        not_target=None if job.device is None else why_not(job.device, runs[0]),
         others_busy=max(others_busy(run.before, run.after) or 0.0 for run in runs),
         families={},
         overheads={},
@@ -107,6 +115,16 @@ def calibrate(job: Job, progress: Progress) -> Table:
         networks=tuple(networks),
     )
     return learned_from(timed)
+
+
+def _expect_architecture(job: Job, machine: str) -> None:
+    """Raise ConfigError where a *machine*, as ``uname -m`` calls it, cannot be the target's device."""
+    if job.device is not None and job.device.architecture != machine:
+        message = (
+            f"{job.where}: its processor is {machine}, and that of {job.target} {job.device.architecture}: its kernels "
+            f"say nothing about {job.target}; give --on ssh:HOST, or --name NAME for this machine."
+        )
+        raise ConfigError(message)
 
 
 def learned_from(table: Table) -> Table:
@@ -138,7 +156,7 @@ def _build(job: Job, precision: TablePrecision, machine: str, *, seconds: float,
     return built
 
 
-def _timed(device: Device, built: Sequence[_Built], request: KernelRequest) -> KernelRun:
+def _timed(device: Opened, built: Sequence[_Built], request: KernelRequest) -> KernelRun:
     """Return what *device* measures of the networks."""
     contents = {f"{one.seed}.onnx": one.content for one in built}
     suite = Suite(networks=contents, weight_bytes=max(one.weight_bytes for one in built))

@@ -78,6 +78,7 @@ class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """What calibration found. *fingerprint* is where it holds; *networks* are raw, all else is derived from them.
 
+    *not_target* says why the machine is not shown to be the *target*, None where it is or nothing is claimed.
     *others_busy*: how much of a core other processes used meanwhile, on average.
     """
 
@@ -95,6 +96,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     overheads: Mapping[TablePrecision, Overhead]
     left_out: tuple[LeftOut, ...]
     networks: tuple[TimedNetwork, ...]
+    not_target: str | None = None
 
     def errors(self, precision: str) -> Rows:
         """Return log(predicted / measured) of each network of *precision* that was left out."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,29 @@ def test_a_table_that_does_not_fit_is_refused(
     assert done.code == 2
     assert reason in done.said
     assert done.said.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_table_of_a_machine_that_is_not_shown_to_be_the_target_says_so(
+    calibrated: Path, network: Path, tmp_path: Path
+) -> None:
+    """Of its class this host is; a table that was made elsewhere keeps why it may be no such device."""
+    table = json.loads((calibrated / "tables" / "x86-64-1.json").read_text())
+    assert table["not_target"] is None
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps(table | {"not_target": "its device tree says another board"}))
+    said = run("predict", network, "--table", path, folder=tmp_path).out
+    assert "beware: the machine of the table is not shown to be x86-64: its device tree says another board." in said
+
+
+def test_a_device_of_another_architecture_is_not_calibrated_here(tmp_path: Path) -> None:
+    """A table of this machine's kernels would pass for the board's; it ends before anything is built."""
+    other = "raspberry-pi-5" if platform.machine() != "aarch64" else "x86-64"
+    done = run("targets", "calibrate", other, folder=tmp_path)
+    assert done.code == 2
+    assert f"its kernels say nothing about {other}" in done.said
+    assert done.said.count("\n") == 1
+    assert not (tmp_path / "tables").exists()
 
 
 @pytest.mark.parametrize(
