@@ -61,7 +61,7 @@ def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         ({"kind": "edgekd measurement"}, "is no table of a calibration"),
-        ({"format": 99}, "is a table of format 99, this edgekd reads 1"),
+        ({"format": 99}, "is a table of format 99, this edgekd reads 2"),
         ({"threads": "two"}, r"cannot be read as a table of a calibration \(Expected `int`, got `str`"),
         ({"networks": []}, "lacks networks, samples or overheads"),
         ({"precisions": ["fp32", "int8"]}, "lacks networks, samples or overheads"),
