@@ -59,7 +59,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, tag="failure"):
     reason: str
 
 
-_COMMAND: Final = (sys.executable, "-m", "edgekd.bench.interleaved")
+_COMMAND: Final = (sys.executable, "-P", "-m", "edgekd.bench.interleaved")
 
 
 def timed(request: Request) -> Timed:

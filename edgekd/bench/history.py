@@ -1,6 +1,8 @@
 """The local history of measurements: one file each, comparable only where the fingerprints are equal."""
 
 import itertools
+import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 from edgekd.bench.device_errors import ComparisonError
 from edgekd.bench.measurement import FORMAT, Measurement
 from edgekd.core.disk import disk_errors, write_atomically
+from edgekd.core.errors import ConfigError
 
 
 class _Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +27,14 @@ def history_folder(environment: Mapping[str, str]) -> Path:
         return Path(given)
     state = environment.get("XDG_STATE_HOME") or Path(environment.get("HOME", "/")) / ".local" / "state"
     return Path(state) / "edgekd" / "history"
+
+
+def require_room(folder: Path) -> None:
+    """Raise ConfigError where nothing could be kept in *folder*: that is said before time is spent."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+        message = f"{folder}: {existing} is no folder that can be written; give another one as EDGEKD_HISTORY."
+        raise ConfigError(message)
 
 
 def remember(folder: Path, found: Measurement) -> Path:
@@ -59,13 +70,24 @@ def read_measurement(path: Path) -> Measurement:
         if head.format != FORMAT:
             message = f"{path}: format {head.format}, {FORMAT} was expected; move it away, or use the edgekd of then."
             raise ComparisonError(message)
-        return msgspec.json.decode(text, type=Measurement)
+        found = msgspec.json.decode(text, type=Measurement)
     except OSError as error:
         message = f"{path}: {error.strerror}; give the JSON file of a measurement."
         raise ComparisonError(message) from error
     except msgspec.MsgspecError as error:
         message = f"{path}: not a measurement of edgekd ({error}); move it away, or give another EDGEKD_HISTORY."
         raise ComparisonError(message) from error
+    if not _is_sound(found):
+        message = f"{path}: not a measurement of edgekd (it lacks samples, or they are no times); move it away."
+        raise ComparisonError(message)
+    return found
+
+
+def _is_sound(found: Measurement) -> bool:
+    """Tell whether *found* holds samples that are times, with the moment of each, and who ran it."""
+    samples = found.run.samples_ms
+    are_times = all(0 < taken < math.inf for taken in samples)
+    return bool(samples and found.run.providers) and are_times and len(found.run.started_ms) == len(samples)
 
 
 def comparable(first: Measurement, second: Measurement) -> str | None:

@@ -46,6 +46,9 @@ def form_of(path: Path) -> Form:
         if not value.type.tensor_type.elem_type:
             message = f"{path}: input '{value.name}' is no tensor, or has no type; export the network again."
             raise ConfigError(message)
+        if value.type.tensor_type.elem_type not in onnx.TensorProto.DataType.values():
+            message = f"{path}: input '{value.name}' is of type {value.type.tensor_type.elem_type}, which ONNX has not."
+            raise ConfigError(message)
         kind = np.dtype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)).name
         inputs[value.name] = (kind, tuple(max(0, dim.dim_value) for dim in value.type.tensor_type.shape.dim))
     is_half = any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in model.graph.initializer)

@@ -19,7 +19,7 @@ def peak_memory_bytes(model: Path) -> int:
 
     The interpreter and the libraries are not counted. Needs /proc (Linux). Raises StageError where that fails.
     """
-    command = [sys.executable, "-m", "edgekd.bench.memory", str(model)]
+    command = [sys.executable, "-P", "-m", "edgekd.bench.memory", str(model)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
     if done.returncode != 0:
         message = f"{model}: measuring its memory failed: {done.stderr.strip().splitlines()[-1:]}."

@@ -23,6 +23,8 @@ def told(found: Measurement, protocol: Protocol | None) -> Iterator[str]:
     flags = f" {' '.join(run.flags)}" if run.flags else ""
     used = f"{run.providers[0]}{flags}"
     yield f"{run.runtime} {run.version}, {used}, threads: {found.threads}{cores}, batch {found.batch}."
+    shapes = (f"'{name}' [{','.join(map(str, sizes))}]" for name, sizes in run.inputs.items())
+    yield f"Inputs: {', '.join(shapes) or 'none'}."
     times = ", ".join(f"{name} {milliseconds(said[key] or 0.0)}" for name, key in _SHOWN)
     yield f"{times}; n = {len(run.samples_ms)}. Measured, not estimated."
     told_once = (
@@ -54,7 +56,8 @@ def told_before(earlier: Sequence[Measurement], found: Measurement) -> Iterator[
     for one in earlier:
         why = comparable(one, found)
         median = milliseconds(one.summary()["median_ms"] or 0.0)
-        yield f"before, {one.date}: " + (
+        other = "" if one.model_sha256 == found.model_sha256 else " (another file of this name)"
+        yield f"before, {one.date}{other}: " + (
             f"not comparable: {why}" if why else f"median {median}, n = {len(one.run.samples_ms)}"
         )
 

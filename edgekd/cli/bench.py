@@ -1,6 +1,5 @@
 """edgekd bench: how long a network really takes, here or on a device."""
 
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from edgekd.cli.finite import require_finite
 from edgekd.cli.options import JsonOption, TargetOption
 from edgekd.core.disk import disk_errors, write_atomically
 from edgekd.core.errors import ConfigError
@@ -90,7 +90,7 @@ def command(  # noqa: PLR0913 - one for each option
         _emulate(model, facts, on.partition(":")[2], _golden(model, golden, tolerance), as_json=as_json)
         return
     import_module("edgekd.bench.places").place_of(on)  # before anything else is looked at
-    _require_finite({"--cool-down": cool_down, "--sustained": sustained, "--tolerance": tolerance})
+    require_finite({"--cool-down": cool_down, "--sustained": sustained, "--tolerance": tolerance})
     protocol = _protocol(facts, cool_down)
     wanted = threads or (facts.benchmark.threads if facts else 1)
     asked = import_module("edgekd.bench.request").Request(
@@ -108,6 +108,7 @@ def command(  # noqa: PLR0913 - one for each option
     )
     stored = import_module("edgekd.bench.history")
     folder = stored.history_folder(os.environ)
+    stored.require_room(folder)
     earlier = stored.recall(folder, model.name) if history else ()
     before = None if compare is None else stored.read_measurement(compare)
     samples = _golden(model, golden, tolerance)
@@ -117,9 +118,9 @@ def command(  # noqa: PLR0913 - one for each option
         found.append(_measured(model, msgspec.structs.replace(asked, batch=size), setting))
         paths.append(stored.remember(folder, found[-1]))
     compared = None if before is None else stored.compared(compare, before, found[0])
+    _require_unthrottled(found, paths)
     if as_json:
         typer.echo(_json(found, compared))
-    _require_unthrottled(found, paths)
     if as_csv:
         typer.echo(import_module("edgekd.bench.telling").csv_of(found), nl=False)
     elif not as_json:
@@ -192,14 +193,6 @@ def _require_none(options: Mapping[str, object]) -> None:
     for name, given in options.items():
         if given:
             message = f"{name}: an emulator counts the instructions of one inference in one thread; leave it away."
-            raise ConfigError(message)
-
-
-def _require_finite(options: Mapping[str, float | None]) -> None:
-    """Raise ConfigError for the first option that is no finite number."""
-    for name, given in options.items():
-        if given is not None and not math.isfinite(given):
-            message = f"{name}: {given} given; expected a finite number."
             raise ConfigError(message)
 
 

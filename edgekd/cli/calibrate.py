@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, get_args
 import msgspec
 import typer
 
+from edgekd.cli.finite import require_finite
 from edgekd.cli.options import JsonOption
 from edgekd.core.errors import ConfigError
 from edgekd.core.progress import PlainProgress
@@ -51,6 +52,7 @@ def command(  # noqa: PLR0913 - one for each option
     if (target is None) == (name is None):
         message = "calibrate: give a target, or --name NAME for a device that no target describes, and not both."
         raise ConfigError(message)
+    require_finite({"--seconds": seconds})
     facts = None if target is None else load_target(target)
     if facts is not None and facts.runtime.execution_provider != CPU:
         message = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
+from edgekd.cli.finite import require_finite
 from edgekd.cli.options import JsonOption
 from edgekd.core.amounts import milliseconds_of, part_of
 from edgekd.core.disk import disk_errors, write_atomically
@@ -48,7 +49,9 @@ def command(  # noqa: PLR0913 - one for each option
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, max=256, help="Of each network [default: 1, or the samples'].")
     ] = None,
-    max_seconds: Annotated[float, typer.Option("--max-seconds", min=1, help="How long to look at most.")] = 60.0,
+    max_seconds: Annotated[
+        float, typer.Option("--max-seconds", min=1, help="How long to look; four blocks are timed in any case.")
+    ] = 60.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Where the order of the runs comes from.")] = 0,
     junit: Annotated[Path | None, typer.Option("--junit", help="Write the answer as JUnit XML.")] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Write a summary for a pull request.")] = None,
@@ -59,6 +62,7 @@ def command(  # noqa: PLR0913 - one for each option
     if on != _LOCAL and place != _EMULATOR:
         message = f"--on: {on!r} given; expected local or emulator:CORE, such as emulator:cortex-a76."
         raise ConfigError(message)
+    require_finite({"--max-seconds": max_seconds})
     gates, files = import_module("edgekd.bench.gate"), import_module("edgekd.bench.gate_files")
     settings = gates.GateSettings(
         max_regression=part_of(

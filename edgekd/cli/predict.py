@@ -49,6 +49,7 @@ def command(  # noqa: PLR0913 - one for each option
     import_module("edgekd.bench.inputs").require_network(model)
     own = _own_table(table, target, threads)
     if own is not None:
+        _require_its_cluster(cluster, target)
         asked_of = import_module("edgekd.predict.calibrated")
         form = {} if target is None else _form(load_target(target))
         wish = asked_of.Asked(path=model, precision=precision, threads=threads, **form)
@@ -97,6 +98,13 @@ def _own_table(asked: str, target: str | None, threads: int | None) -> "tuple[Pa
         message = f"{path}: a table of {found.target}, asked is {name}; give its own table, or --table none."
         raise ConfigError(message)
     return path, found
+
+
+def _require_its_cluster(cluster: str | None, target: str | None) -> None:
+    """Raise ConfigError for other cores than those that a table is of: the target's own."""
+    if cluster is not None and (target is None or cluster != load_target(target).benchmark.cluster):
+        message = f"--cluster {cluster}: the table is of the default cores; leave it out, or give --table none."
+        raise ConfigError(message)
 
 
 def _form(facts: Target) -> dict[str, PlacementName]:

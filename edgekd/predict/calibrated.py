@@ -148,6 +148,7 @@ def _as_it_would_run(asked: Asked, table: Table, where: str) -> tuple[ModelProto
     except (ConfigError, StageError) as error:
         message = f"{asked.path}: {error}"
         raise ConfigError(message) from error
+    _expect_fixed_sizes(model, asked.path)
     is_integer = any(node.op_type in QUANTIZED or node.op_type in INTEGER for node in model.graph.node)
     held: TablePrecision = "int8" if is_integer else "fp32"
     wanted = held if asked.precision == _AUTO else asked.precision
@@ -160,6 +161,15 @@ def _as_it_would_run(asked: Asked, table: Table, where: str) -> tuple[ModelProto
     if wanted == "int8" and held == "fp32":
         return nominal_int8(canonicalize(model), asked.placement), "int8"
     return model, held
+
+
+def _expect_fixed_sizes(model: ModelProto, path: Path) -> None:
+    """Raise ConfigError where an input has an open size beside the batch: an estimate is of one size."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for value in model.graph.input:
+        if value.name not in constants and any(dim.dim_value < 1 for dim in value.type.tensor_type.shape.dim):
+            message = f"{path}: input '{value.name}' has open sizes beside the batch; export it with fixed ones."
+            raise ConfigError(message)
 
 
 def _errors_like(table: Table, precision: TablePrecision, kernels: int) -> Rows:

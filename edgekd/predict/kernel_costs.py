@@ -17,6 +17,8 @@ from scipy.spatial import cKDTree
 from edgekd.core.errors import ConfigError
 from edgekd.predict.gaussian import Process, Rows, Scales, choose_scales, learn
 from edgekd.predict.kernel_amounts import Kernel, amounts, family_of, features, kind_of
+from edgekd.predict.kernels import can_stand_for_its_kind
+from edgekd.predict.layers import Layer
 
 LEAST_KERNELS: Final = 12
 """Fewer than these of a family say too little for a function of their own; all of their kind then have one."""
@@ -61,7 +63,10 @@ class KernelCosts:
         Raises ConfigError for a kernel whose kind was never timed.
         """
         if unknown := self.unknown(kernels):
-            message = f"the table has no kernel like {unknown[0]}; calibrate again with more --seconds."
+            message = (
+                f"the table has no kernel like {unknown[0]}, and none that could stand for it: there is no ground for "
+                "an estimate; calibrate again with more --seconds, or measure with `edgekd bench`."
+            )
             raise ConfigError(message)
         times, replaced = np.empty(len(kernels)), []
         for name, places in grouped(kernels).items():
@@ -72,12 +77,16 @@ class KernelCosts:
         return times, tuple(replaced)
 
     def unknown(self, kernels: Sequence[Kernel]) -> tuple[str, ...]:
-        """Return the families of *kernels* that were never timed, nor any of their kind."""
+        """Return the families of *kernels* that were never timed, nor any that could stand for them."""
         return tuple(
             name
             for name, places in grouped(kernels).items()
-            if self._samples.keys().isdisjoint((name, kind_of(kernels[places[0]].layer)))
+            if name not in self._samples and not self._has_a_stand_in(kernels[places[0]].layer)
         )
+
+    def _has_a_stand_in(self, layer: Layer) -> bool:
+        """Tell whether kernels of the kind of *layer* were timed, and its operator is known to be of that kind."""
+        return kind_of(layer) in self._samples and can_stand_for_its_kind(layer.operator)
 
     def _of(self, name: str) -> Learned:
         """Return the family *name*."""

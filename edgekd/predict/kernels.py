@@ -9,8 +9,9 @@ import msgspec
 from onnx import GraphProto, helper
 
 from edgekd.bench.kernel_run import Traced
+from edgekd.core.errors import ConfigError
 from edgekd.predict.layers import Kind, Layer, Precision, convolution_kind
-from edgekd.predict.operators import KIND_OF_OTHERS
+from edgekd.predict.operators import KIND_OF_OTHERS, VIEWS
 
 Shape = tuple[int, ...]
 
@@ -37,6 +38,8 @@ _KIND_OF_OWN: Final[Mapping[str, Kind]] = MappingProxyType(
     }
 )
 """ONNX Runtime's own operators, beside those that ONNX has too."""
+_REORDERINGS: Final = frozenset({"ReorderInput", "ReorderOutput"})
+_STANDING: Final = frozenset({*KIND_OF_OTHERS, *_KIND_OF_OWN, *MULTIPLYING, *VIEWS, *_REORDERINGS, SEVERAL_AXES})
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +48,16 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     domain: str = ""
     attributes: Mapping[str, Any] = {}
     weight: Shape | None = None
+
+
+def can_stand_for_its_kind(operator: str) -> bool:
+    """Tell whether the kind of *operator*, with its domain, is known: others of that kind may then stand for it."""
+    return _base(operator.rpartition(".")[2]) in _STANDING
+
+
+def _base(operator: str) -> str:
+    """Return the operator that an integer form or one with channels last is a form of."""
+    return operator if operator in MULTIPLYING else operator.removeprefix("QLinear").removeprefix("Nhwc")
 
 
 def told_by(graph: GraphProto) -> dict[str, Told]:
@@ -89,6 +102,9 @@ def _convolution(read: Sequence[Shape], written: Shape, known: Told) -> dict[str
     """Return the form of a convolution over (1, channels, height, width), or (1, height, width, channels)."""
     is_last = bool(known.attributes.get("channels_last"))
     source, target = (_channels_first(shape) if is_last else shape for shape in (read[0], written))
+    if len(target) > _IMAGE_RANK:
+        message = "it has a convolution over three dimensions, of which the suite has none: no ground for an estimate."
+        raise ConfigError(message)
     window = known.attributes.get("kernel_shape", () if known.weight is None else known.weight[2:])
     kernel, in_size, out_size = (_pair(sizes) for sizes in (window or (1, 1), source[2:], target[2:]))
     groups = known.attributes.get("group", 1)
@@ -128,7 +144,7 @@ def _product(read: Sequence[Shape], written: Shape, known: Told) -> dict[str, An
 def _other(operator: str, read: Sequence[Shape], written: Shape, known: Told) -> dict[str, Any]:
     """Return the form of what only passes over its numbers: the last sizes as channels, all before as rows."""
     source = max(read, key=math.prod, default=())
-    base = operator.removeprefix("QLinear").removeprefix("Nhwc")
+    base = _base(operator)
     kind: Kind = KIND_OF_OTHERS.get(base, _KIND_OF_OWN.get(base, "movement"))
     if operator == "Transpose":
         return _transposed(source, known) | {"kind": kind}

@@ -1,5 +1,6 @@
 """The table of a device: kernels that were timed there, and how well they foretell a network that was left out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -11,7 +12,7 @@ from edgekd.bench.kernel_run import KernelRun
 from edgekd.core.disk import disk_errors, write_atomically
 from edgekd.core.errors import ConfigError
 from edgekd.predict.gaussian import Rows
-from edgekd.predict.kernel_amounts import Kernel, in_network
+from edgekd.predict.kernel_amounts import Kernel, amounts, family_of, features, in_network, kind_of
 from edgekd.predict.kernel_costs import Family, KernelCosts
 from edgekd.predict.layers import Layer
 
@@ -161,8 +162,36 @@ def read_table(path: Path) -> Table:
     except msgspec.MsgspecError as error:
         message = f"{path}: cannot be read as a table of a calibration ({error}); {advice}."
         raise ConfigError(message) from error
-    unfit = [one for one in table.precisions if one not in table.overheads]
-    if unfit or not table.networks or not all(one.kernels and one.samples_ms for one in table.networks):
-        message = f"{path}: the table lacks networks, samples or overheads; {advice}."
+    if not _is_sound(table):
+        message = f"{path}: the table lacks networks, samples or overheads, or they are no times; {advice}."
         raise ConfigError(message)
     return table
+
+
+def _is_sound(table: Table) -> bool:
+    """Tell whether *table* holds all that an estimate takes from it, and times that are times."""
+    known = {(one.seed, one.precision) for one in table.networks}
+    judged = {one.precision for one in table.left_out}
+    times = [*(taken for one in table.networks for taken in one.samples_ms)]
+    times += [taken for one in table.left_out for taken in (one.measured_us, one.predicted_us)]
+    kernels = [kernel for one in table.networks for kernel in one.kernels]
+    return (
+        table.threads > 0
+        and bool(table.precisions and table.networks)
+        and set(table.precisions) <= table.overheads.keys() & judged
+        and known >= {(one.seed, one.precision) for one in table.left_out}
+        and all(one.kernels and one.samples_ms for one in table.networks)
+        and all(0 < taken < math.inf for taken in times)
+        and all(kernel.samples_us and min(kernel.samples_us) >= 0 for kernel in kernels)
+        and all(_is_of_this_form(name, family, table) for name, family in table.families.items())
+    )
+
+
+def _is_of_this_form(name: str, family: Family, table: Table) -> bool:
+    """Tell whether *family* has a rate for each amount and a length for each feature of its kernels."""
+    layers = (kernel.layer for network in table.networks for kernel in network.kernels)
+    one = next((layer for layer in layers if name in (family_of(layer), kind_of(layer))), None)
+    if one is None:
+        return False
+    kernel = in_network([one])
+    return (len(family.rates), len(family.scales.lengths)) == (amounts(kernel).shape[1], features(kernel).shape[1])

@@ -39,7 +39,7 @@ class Cluster(_Table, frozen=True, kw_only=True):
     core: Annotated[Text, Meta(description="The name of its core, such as Cortex-A72.")]
     cores: Annotated[Count, Meta(description="How many cores it has.")]
     cpus: Annotated[CpuList, Meta(description="Their numbers in Linux, such as 0-3 or 0,3-5.")]
-    clock_ghz: Annotated[Positive, Meta(description="The highest clock in the power mode of all figures.")]
+    clock_ghz: Annotated[float, Meta(gt=0, le=10, description="The highest clock in the power mode of all figures.")]
     dot_product: Annotated[
         bool, Meta(description="Sums four products of 8 bits at once: SDOT and UDOT on Arm, VNNI on x86.")
     ]

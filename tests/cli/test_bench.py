@@ -168,6 +168,22 @@ def test_history_alone_lists_all_that_was_measured_and_measures_nothing(network:
     require_refusal(bench("--history", "--target", "x86-64", folder=tmp_path), 2, "--target: no model given")
 
 
+def test_a_measurement_without_times_is_refused(network: Path, tmp_path: Path) -> None:
+    """No samples, or one that took no time: exit code 12, and nothing is measured."""
+    assert bench(network, "--runs", 40, folder=tmp_path).returncode == 0
+    (stored,) = (tmp_path / "history").glob("*.json")
+    whole = json.loads(stored.read_text())
+    for samples in ([], [0.0] * len(whole["run"]["samples_ms"]), whole["run"]["samples_ms"][1:]):
+        stored.write_text(json.dumps(whole | {"run": whole["run"] | {"samples_ms": samples}}))
+        require_refusal(bench("--history", folder=tmp_path), 12, "it lacks samples, or they are no times")
+
+
+def test_a_history_that_cannot_be_kept_is_told_before_anything_is_measured(network: Path, tmp_path: Path) -> None:
+    """A file where the folder should be: exit code 2, and no ten minutes are lost."""
+    (tmp_path / "history").write_text("")
+    require_refusal(bench(network, "--sustained", 10, folder=tmp_path), 2, "give another one as EDGEKD_HISTORY")
+
+
 def test_a_stored_measurement_is_compared_or_refused(network: Path, tmp_path: Path) -> None:
     """Alike: the ratio of the medians. Another thread count: exit code 12, and the new measurement is kept."""
     assert bench(network, "--runs", 40, folder=tmp_path).returncode == 0

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 from commands import Done, edgekd
 from loopback import HOST, MISSING, board
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 from slowed import equal_layers
 
 SHORT = ("--seconds", 15)
@@ -84,6 +87,56 @@ def test_a_stored_table_is_what_predict_speaks_from(calibrated: Path, network: P
     assert "timed on local" not in published.out
 
 
+Sizes = tuple[int | str, ...]
+
+
+def made(path: Path, node: NodeProto, given: Sizes, result: Sizes) -> Path:
+    """Write a network of one *node* from "x" to "y" to *path*, with a weight (4, 4, 3, 3, 3), and return it."""
+    weight = numpy_helper.from_array(np.zeros((4, 4, 3, 3, 3), np.float32), "w")
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, given)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, result)
+    graph = helper.make_graph([node], "net", [x], [y], [weight] if "w" in node.input else [])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("node", "given", "result", "reason"),
+    [
+        (
+            helper.make_node("Einsum", ["x", "x"], ["y"], equation="bij,bjk->bik"),
+            (1, 64, 64),
+            (1, 64, 64),
+            "there is no ground",
+        ),
+        (helper.make_node("Conv", ["x", "w"], ["y"]), (1, 4, 8, 8, 8), (1, 4, 6, 6, 6), "over three dimensions"),
+        (
+            helper.make_node("Relu", ["x"], ["y"]),
+            (1, 3, "height", 8),
+            (1, 3, "height", 8),
+            "has open sizes beside the batch",
+        ),
+    ],
+)
+def test_what_the_table_has_no_ground_for_is_refused(
+    calibrated: Path, tmp_path: Path, node: NodeProto, given: Sizes, result: Sizes, reason: str
+) -> None:
+    """An operator that the suite has not and no kind stands for, a third dimension, a size that is not said."""
+    done = run("predict", made(tmp_path / "net.onnx", node, given, result), "--target", "x86-64", folder=calibrated)
+    assert done.code == 2
+    assert reason in done.said
+    assert done.said.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_table_is_of_the_default_cores(calibrated: Path, network: Path) -> None:
+    """Other cores are refused, not answered with the same number."""
+    done = run("predict", network, "--target", "x86-64", "--cluster", "little", folder=calibrated)
+    assert done.code == 2
+    assert "--cluster little: the table is of the default cores" in done.said
+
+
 @pytest.mark.slow
 def test_the_text_says_what_it_rests_on(calibrated: Path, network: Path) -> None:
     """That it is no measurement, the interval, kernels and networks."""
@@ -95,11 +148,11 @@ def test_the_text_says_what_it_rests_on(calibrated: Path, network: Path) -> None
     assert "timed on local" in lines[2]
 
 
-def _changed(*keys: str, value: object) -> Callable[[dict[str, Any]], None]:
+def _changed(*keys: str | int, value: object) -> Callable[[dict[str, Any]], None]:
     """Return what puts *value* in the place of *keys*."""
 
     def change(table: dict[str, Any]) -> None:
-        inner = table
+        inner: Any = table
         for key in keys[:-1]:
             inner = inner[key]
         inner[keys[-1]] = value
@@ -116,6 +169,11 @@ def _changed(*keys: str, value: object) -> Callable[[dict[str, Any]], None]:
         (_changed("fingerprint", "runtime", value="onnxruntime 1.2.0"), (), "its runtime is 'onnxruntime 1.2.0', here"),
         (_changed("format", value=0), (), "is a table of format 0"),
         (_changed("date", value=None), (), "cannot be read as a table"),
+        (_changed("left_out", value=[]), (), "or they are no times"),
+        (_changed("threads", value=0), (), "or they are no times"),
+        (_changed("networks", 0, "samples_ms", 0, value=0.0), (), "or they are no times"),
+        (_changed("networks", 0, "kernels", 0, "samples_us", value=[]), (), "or they are no times"),
+        (_changed("left_out", 0, "seed", value=-5), (), "or they are no times"),
         (_changed("target", value="board"), ("--target", "x86-64"), "a table of board, asked is x86-64"),
         (_changed("date", value="now"), ("--threads", 3), "calibrated with 1 thread(s), asked are 3"),
         (_changed("date", value="now"), ("--precision", "int8"), "was calibrated otherwise"),
@@ -174,6 +232,7 @@ def test_a_device_of_another_architecture_is_not_calibrated_here(tmp_path: Path)
         (("x86-64", "--on", "shh:board"), "--on: 'shh:board' given"),
         (("x86-64", "--on", "ssh:a b;c"), "is no name of a host"),
         (("x86-64", "--precision", "int9"), "did you mean 'int8'?"),
+        (("x86-64", "--seconds", "nan"), "--seconds: nan given"),
         (("x86-64", "--placement", "onnxruntime-x68"), "did you mean 'onnxruntime-x86'?"),
     ],
 )

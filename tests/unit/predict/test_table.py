@@ -8,6 +8,7 @@ import pytest
 
 from edgekd.core.errors import ConfigError
 from edgekd.predict.gaussian import Scales
+from edgekd.predict.kernel_amounts import amounts, family_of, features, in_network
 from edgekd.predict.kernel_costs import Family
 from edgekd.predict.layers import Layer
 from edgekd.predict.table import (
@@ -29,9 +30,15 @@ LAYER = Layer(
 )
 
 
+FAMILY_OF_ONE = {"rates": [1.0], "scales": {"lengths": [0.0], "spread": 0.0, "noise": -3.0}}
+"""As an older edgekd might have learned it: another number of terms and features."""
+
+
 def table() -> Table:
     """Return a table with one network of one kernel."""
     kernel = TimedKernel(layer=LAYER, samples_us=(9, 10, 11, 12, 5000))
+    terms, axes = (rows(in_network([LAYER])).shape[1] for rows in (amounts, features))
+    scales = Scales(lengths=(0.0,) * axes, spread=0.0, noise=-3.0)
     return Table(
         format=FORMAT,
         date="2026-11-26T00:00:00+00:00",
@@ -42,7 +49,7 @@ def table() -> Table:
         runtime="onnxruntime 1.32.0",
         precisions=("fp32",),
         others_busy=0.0,
-        families={"Conv, dense": Family(rates=(1.0,), scales=Scales(lengths=(0.0,), spread=0.0, noise=-3.0))},
+        families={family_of(LAYER): Family(rates=(1.0,) * terms, scales=scales)},
         overheads={"fp32": Overhead(node_us=-2.0, inference_us=5.0, evicted_us=82.0)},
         left_out=(LeftOut(seed=0, precision="fp32", measured_us=10.0, predicted_us=11.0),),
         networks=(TimedNetwork(seed=0, precision="fp32", samples_ms=(0.01,), kernels=(kernel,)),),
@@ -61,6 +68,7 @@ def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         ({"kind": "edgekd measurement"}, "is no table of a calibration"),
+        ({"families": {"Conv, dense of few channels": FAMILY_OF_ONE}}, "or they are no times"),
         ({"format": 99}, "is a table of format 99, this edgekd reads 2"),
         ({"threads": "two"}, r"cannot be read as a table of a calibration \(Expected `int`, got `str`"),
         ({"networks": []}, "lacks networks, samples or overheads"),
