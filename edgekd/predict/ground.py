@@ -69,8 +69,12 @@ def find(asked: Processor, known: Iterable[Priced]) -> Found | None:
 
 
 def soc_tokens(soc: str) -> tuple[str, ...]:
-    """Return the names in *soc* that a published device would carry: ``BCM2711``, ``MSM8916``, ``RK3588``."""
-    return tuple(token.lower() for token in _TOKEN.findall(soc) if len(token) >= _LETTERS)
+    """Return the names in *soc* that a published device would carry: ``BCM2711``, ``MSM8916``, ``RK3588``.
+
+    ``ARMv8`` is a name of thousands.
+    """
+    tokens = (token.lower() for token in _TOKEN.findall(soc))
+    return tuple(token for token in tokens if len(token) >= _LETTERS and not token.startswith("armv"))
 
 
 @cache

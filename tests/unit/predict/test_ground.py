@@ -98,4 +98,5 @@ def test_tokens_are_the_names_of_chips() -> None:
     """Words without digits and short ones name no chip."""
     assert soc_tokens("Snapdragon 410 (MSM8916) stands for the class") == ("msm8916",)
     assert soc_tokens("BCM2711") == ("bcm2711",)
+    assert soc_tokens("Allwinner H616 (ARMv8)") == ()
     assert soc_tokens("Tegra X1 (T210)") == ()
