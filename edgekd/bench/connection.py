@@ -2,8 +2,10 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -174,8 +176,21 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 @contextmanager
 def opened(way: Way, *, parent: str = "") -> Iterator[Device]:
     """Give the device at the end of *way*, with a new folder in *parent* that is removed whatever happens."""
-    with way.session() as reached:
+    with _terminated_as_interrupted(), way.session() as reached:
         yield from _opened(reached, parent)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM, as the cancel of a CI job sends it, end what runs as Ctrl-C does: nothing stays on the device."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _opened(way: Way, parent: str) -> Iterator[Device]:

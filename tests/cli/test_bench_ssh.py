@@ -263,8 +263,21 @@ def test_the_check_of_the_target_is_run_there_and_believed(device: Board, tmp_pa
 
 
 @pytest.mark.slow
-def test_an_interrupt_leaves_nothing_there(device: Board, tmp_path: Path) -> None:
-    """Ctrl-C in the middle of a run: exit code 130, the run there is ended, its folder gone."""
+def _interrupt(running: "subprocess.Popen[bytes]") -> None:
+    """Send what Ctrl-C sends: SIGINT to all that the terminal runs."""
+    os.killpg(running.pid, signal.SIGINT)
+
+
+def _cancel(running: "subprocess.Popen[bytes]") -> None:
+    """Send what the cancel of a CI job sends: SIGTERM to the command."""
+    running.terminate()
+
+
+@pytest.mark.parametrize("end", [_interrupt, _cancel])
+def test_an_interrupt_leaves_nothing_there(
+    device: Board, tmp_path: Path, end: Callable[["subprocess.Popen[bytes]"], None]
+) -> None:
+    """Ctrl-C or a cancel in the middle of a run: exit code 130, the run there is ended, its folder gone."""
     model = small_network(tmp_path / "net.onnx")
     command = [*edgekd_command(), "bench", str(model), *DEVICE, "--sustained", "1"]
     own = {"PATH": f"{device.bin}:{os.environ['PATH']}", "EDGEKD_HISTORY": str(tmp_path / "history")}
@@ -272,7 +285,7 @@ def test_an_interrupt_leaves_nothing_there(device: Board, tmp_path: Path) -> Non
         _wait_until(lambda: any((folder / "pid").exists() for folder in device.left()))
         time.sleep(1)
         pids = [int((folder / "pid").read_text()) for folder in device.left()]
-        os.killpg(running.pid, signal.SIGINT)
+        end(running)
         assert running.wait(30) == 130
     assert device.left() == []
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
