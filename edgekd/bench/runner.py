@@ -87,8 +87,8 @@ def measure(ort, request):
     first_ms = timed_ms(run)
     checked = check(session, golden)
     warmup_ms = warm(run, request["warmup_runs"])
+    peak = status_bytes("VmHWM")  # before there are lists of samples, which are no memory of the network's
     samples, stamps, readings = timed(run, request)
-    peak = status_bytes("VmHWM")
     is_elsewhere = request["provider"] != CPU
     nodes = profiled(ort, options, request, feeds) if request["profile"] or is_elsewhere else []
     return {

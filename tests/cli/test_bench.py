@@ -168,6 +168,16 @@ def test_history_alone_lists_all_that_was_measured_and_measures_nothing(network:
     require_refusal(bench("--history", "--target", "x86-64", folder=tmp_path), 2, "--target: no model given")
 
 
+@pytest.mark.slow
+def test_peak_memory_is_the_networks_and_not_that_of_the_samples(network: Path, tmp_path: Path) -> None:
+    """A hundred thousand runs, whose times alone take megabytes, need no more than forty."""
+    peaks = [
+        json.loads(bench(network, "--runs", runs, "--json", folder=tmp_path).stdout)["run"]["peak_memory_bytes"]
+        for runs in (40, 100_000)
+    ]
+    assert abs(peaks[1] - peaks[0]) < 2 * 2**20
+
+
 def test_a_measurement_without_times_is_refused(network: Path, tmp_path: Path) -> None:
     """No samples, or one that took no time: exit code 12, and nothing is measured."""
     assert bench(network, "--runs", 40, folder=tmp_path).returncode == 0
