@@ -182,8 +182,12 @@ def _renew(model: Path, baseline: Path, wanted: Wanted) -> None:
     """Make *model*, with the files that hold its tensors, the baseline. Raises ConfigError where it is no network."""
     from edgekd.bench.gate_files import save_samples  # noqa: PLC0415
     from edgekd.bench.inputs import parts_of  # noqa: PLC0415
+    from edgekd.core.amounts import milliseconds_of  # noqa: PLC0415
     from edgekd.core.disk import disk_errors, write_atomically  # noqa: PLC0415
 
+    settings = _settings(wanted)  # wrong words are told before the baseline is another
+    if wanted.budget is not None:
+        milliseconds_of(wanted.budget, where="budget")
     with disk_errors(baseline):
         baseline.parent.mkdir(parents=True, exist_ok=True)
         if wanted.baseline == "network":
@@ -191,7 +195,7 @@ def _renew(model: Path, baseline: Path, wanted: Wanted) -> None:
                 write_atomically(baseline if part == model else baseline.with_name(name), part.read_bytes())
             return
         with alone():
-            save_samples(model, baseline, _settings(wanted), threads=wanted.threads)
+            save_samples(model, baseline, settings, threads=wanted.threads)
 
 
 def _judge(model: Path, baseline: Path, wanted: Wanted) -> None:

@@ -100,6 +100,18 @@ def test_wrong_settings_fail_in_a_sentence(app: Path) -> None:
         assert "Error: " not in part
 
 
+def test_wrong_words_renew_no_baseline(app: Path) -> None:
+    """They fail while the baseline is what it was: the next run would have failed all the same."""
+    (baseline,) = (app / "edgekd_baselines").rglob("net.onnx")
+    before = baseline.read_bytes()
+    equal_layers(app / "net.onnx", 7)
+    for setting in ("max_regression='x%'", "budget='soon'"):
+        suite = f"def test_latency(latency_gate):\n    latency_gate('net.onnx', {setting})\n"
+        code, said = run(app, "--edgekd-update", suite=suite)
+        assert (code, "Traceback" in said) == (1, False), said
+    assert baseline.read_bytes() == before
+
+
 def test_a_marker_without_names_fails_in_a_sentence(app: Path) -> None:
     """What it means would be a guess, and leaving it out would hold the test to another limit."""
     suite = SUITE.replace('max_regression="20%"', '"20%"')
