@@ -71,12 +71,17 @@ def _judge(rows: list[dict[str, Any]]) -> bool:
             for second in range(first + 1, len(rows)):
                 names = (baseline["file"], rows[second]["file"])
                 verdict = judge_samples(samples[first], samples[second], SETTINGS, names=names)
-                pairs.append(_pair(rows[second]["kind"], names, verdict))
-    counts = {kind: Counter(pair["answer"] for pair in pairs if pair["kind"] == kind) for kind in LAYERS}
+                is_idle = not (baseline["loaded"] or rows[second]["loaded"])
+                pairs.append(_pair(rows[second]["kind"], names, verdict) | {"idle": is_idle})
+    counts, idle = (
+        {kind: Counter(pair["answer"] for pair in some if pair["kind"] == kind) for kind in LAYERS}
+        for some in (pairs, [pair for pair in pairs if pair["idle"]])
+    )
     content = {
         "settings": msgspec.to_builtins(SETTINGS),
         "layers": LAYERS,
         "answers": counts,
+        "answers_where_neither_was_loaded": idle,
         "pairs": pairs,
         "sessions": str(ROWS.relative_to(RESULTS)),
     }

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import numpy as np
 from edgekd.bench.device_errors import ComparisonError
 from edgekd.bench.measurement import FORMAT, Measurement
 from edgekd.core.disk import disk_errors, write_atomically
-from edgekd.core.errors import ConfigError
 
 
 class _Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,14 +25,6 @@ def history_folder(environment: Mapping[str, str]) -> Path:
         return Path(given)
     state = environment.get("XDG_STATE_HOME") or Path(environment.get("HOME", "/")) / ".local" / "state"
     return Path(state) / "edgekd" / "history"
-
-
-def require_room(folder: Path) -> None:
-    """Raise ConfigError where nothing could be kept in *folder*: that is said before time is spent."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
-        message = f"{folder}: {existing} is no folder that can be written; give another one as EDGEKD_HISTORY."
-        raise ConfigError(message)
 
 
 def remember(folder: Path, found: Measurement) -> Path:

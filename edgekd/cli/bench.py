@@ -12,7 +12,7 @@ import typer
 
 from edgekd.cli.finite import require_finite
 from edgekd.cli.options import JsonOption, TargetOption
-from edgekd.core.disk import disk_errors, write_atomically
+from edgekd.core.disk import disk_errors, require_room, write_atomically
 from edgekd.core.errors import ConfigError
 from edgekd.targets import Target, cpu_numbers, load_target
 
@@ -78,7 +78,16 @@ def command(  # noqa: PLR0913 - one for each option
     numbers, 12 a stored measurement is none or not comparable.
     """
     if model is None:
-        _require_alone(history, {"--target": target, "--on": on != "local", "--compare": compare})
+        settings: dict[str, object] = {
+            "--target": target,
+            "--on": on != "local",
+            "--threads": threads,
+            "--cores": cores != "auto",
+        }
+        settings |= {"--runs": runs, "--warmup-runs": warmup_runs, "--cool-down": cool_down, "--provider": provider}
+        settings |= {"--allow-elsewhere": allow_elsewhere, "--python": python != "python3", "--batch": batch != "1"}
+        settings |= {"--sustained": sustained, "--golden": golden != "auto", "--profile": profile}
+        _require_alone(history, settings | {"--compare": compare, "--pytest-benchmark": pytest_benchmark})
         _tell_history(as_json=as_json, as_csv=as_csv)
         return
     facts = None if target is None else load_target(target)
@@ -108,7 +117,9 @@ def command(  # noqa: PLR0913 - one for each option
     )
     stored = import_module("edgekd.bench.history")
     folder = stored.history_folder(os.environ)
-    stored.require_room(folder)
+    require_room(folder / "measurement.json", advice="give another folder as EDGEKD_HISTORY")
+    if pytest_benchmark is not None:
+        _require_folder(pytest_benchmark)
     earlier = stored.recall(folder, model.name) if history else ()
     before = None if compare is None else stored.read_measurement(compare)
     samples = _golden(model, golden, tolerance)
@@ -279,6 +290,14 @@ def _json(found: "Sequence[Measurement]", compared: "Comparison | None") -> str:
 def _formatted(document: Any) -> str:  # noqa: ANN401 - whatever msgspec encodes
     """Return JSON for people."""
     return msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
+
+
+def _require_folder(path: Path) -> None:
+    """Raise ConfigError where *path* could not be written because of its folder: before anything is measured."""
+    if not path.absolute().parent.is_dir():
+        message = f"--pytest-benchmark: {path.parent}: no such folder; make it first."
+        raise ConfigError(message)
+    require_room(path, advice="give another file to --pytest-benchmark")
 
 
 def _write_pytest_benchmark(path: Path | None, found: "Sequence[Measurement]") -> None:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Final, get_args
 import msgspec
 import typer
 
+from edgekd.bench.request import CPU
 from edgekd.cli.finite import require_finite
 from edgekd.cli.options import JsonOption
+from edgekd.core.disk import require_room
 from edgekd.core.errors import ConfigError
 from edgekd.core.progress import PlainProgress
 from edgekd.core.strict import suggestion
@@ -21,11 +23,8 @@ from edgekd.targets import PlacementName, load_target
 if TYPE_CHECKING:
     from edgekd.predict.table import Table
 
-CPU: Final = "CPUExecutionProvider"
 _BOTH: Final = "both"
 _NEAR: Final = 0.1
-_BUSY: Final = 0.1
-"""Of a core."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
@@ -83,8 +82,9 @@ def command(  # noqa: PLR0913 - one for each option
         request=request,
         seconds=seconds,
     )
+    path = out or table_file(tables_folder(os.environ), called, request.threads)
+    require_room(path, advice="give another file with --out")
     table = work.calibrate(job, PlainProgress(sys.stderr))
-    path = out or table_file(tables_folder(os.environ), called, table.threads)
     tables.write_table(path, table)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(_summary(table, path)), indent=1).decode())
@@ -116,6 +116,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     date: str
     fingerprint: dict[str, str]
     others_busy: float
+    not_target: str | None
     left_out: dict[str, Foretold]
 
 
@@ -135,6 +136,7 @@ def _summary(table: "Table", path: Path) -> Summary:
         date=table.date,
         fingerprint=dict(table.fingerprint),
         others_busy=table.others_busy,
+        not_target=table.not_target,
         left_out=foretold,
     )
 
@@ -150,5 +152,5 @@ def _tell(table: "Table", path: Path) -> None:
         )
     if table.not_target is not None:
         typer.echo(f"beware: this is not shown to be {table.target}: {table.not_target}.")
-    if table.others_busy > _BUSY:
+    if table.others_busy > import_module("edgekd.bench.criticism").BUSY_PART:
         typer.echo(f"beware: other processes used {table.others_busy:.0%} of a core meanwhile.")

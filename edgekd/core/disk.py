@@ -48,6 +48,17 @@ def write_atomically(path: Path, data: bytes) -> None:
         sync(path.parent)
 
 
+def require_room(path: Path, *, advice: str) -> None:
+    """Raise ConfigError, with *advice*, where no file *path* could be written, before time is spent on its content.
+
+    Folders that are missing are taken as made.
+    """
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    if path.is_dir() or not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+        message = f"{path}: cannot be written, because of {path if path.is_dir() else existing}; {advice}."
+        raise ConfigError(message)
+
+
 def sync(path: Path) -> None:
     """Force what the operating system holds of the file or folder at *path* onto the disk."""
     descriptor = os.open(path, os.O_RDONLY)

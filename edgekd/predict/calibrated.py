@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from onnx import ModelProto
 
+from edgekd.bench.criticism import BUSY_PART
 from edgekd.bench.here import Here
 from edgekd.bench.runner import cpu_name
 from edgekd.core.errors import ConfigError, StageError
@@ -33,8 +34,6 @@ ENOUGH_LIKE: Final = 40
 """Networks left out that have at least half as many kernels; from so many on only they make the interval."""
 LARGE: Final = 20
 """Kernels from which on a network counts as large: beyond, the suite has too few to tell apart."""
-BUSY: Final = 0.1
-"""Of a core, used by others: so much disturbs."""
 _AUTO: Final = "auto"
 
 
@@ -187,6 +186,6 @@ def _caveats(table: Table, replaced: Sequence[str]) -> list[str]:
     told = [f"too few kernels like {name} were timed: all of its kind stand for it" for name in replaced]
     if table.not_target is not None:
         told.append(f"the machine of the table is not shown to be {table.target}: {table.not_target}")
-    if table.others_busy > BUSY:
+    if table.others_busy > BUSY_PART:
         told.append(f"while it was calibrated, other processes used {table.others_busy:.0%} of a core")
     return told

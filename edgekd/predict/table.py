@@ -183,15 +183,17 @@ def _is_sound(table: Table) -> bool:
         and all(one.kernels and one.samples_ms for one in table.networks)
         and all(0 < taken < math.inf for taken in times)
         and all(kernel.samples_us and min(kernel.samples_us) >= 0 for kernel in kernels)
-        and all(_is_of_this_form(name, family, table) for name, family in table.families.items())
+        and _are_of_this_form(table.families, [kernel.layer for kernel in kernels])
     )
 
 
-def _is_of_this_form(name: str, family: Family, table: Table) -> bool:
-    """Tell whether *family* has a rate for each amount and a length for each feature of its kernels."""
-    layers = (kernel.layer for network in table.networks for kernel in network.kernels)
-    one = next((layer for layer in layers if name in (family_of(layer), kind_of(layer))), None)
-    if one is None:
+def _are_of_this_form(families: Mapping[str, Family], layers: Sequence[Layer]) -> bool:
+    """Tell whether each of *families* has a rate for each amount and a length for each feature of its *layers*."""
+    members = {name: layer for layer in layers for name in (family_of(layer), kind_of(layer))}
+    if not families.keys() <= members.keys():
         return False
-    kernel = in_network([one])
-    return (len(family.rates), len(family.scales.lengths)) == (amounts(kernel).shape[1], features(kernel).shape[1])
+    forms = ((family, in_network([members[name]])) for name, family in families.items())
+    return all(
+        (len(family.rates), len(family.scales.lengths)) == (amounts(one).shape[1], features(one).shape[1])
+        for family, one in forms
+    )

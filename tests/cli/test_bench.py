@@ -166,6 +166,7 @@ def test_history_alone_lists_all_that_was_measured_and_measures_nothing(network:
     assert len(list((tmp_path / "history").glob("*.json"))) == 2
     require_refusal(bench(folder=tmp_path), 2, "no model given")
     require_refusal(bench("--history", "--target", "x86-64", folder=tmp_path), 2, "--target: no model given")
+    require_refusal(bench("--history", "--threads", 2, folder=tmp_path), 2, "--threads: no model given")
 
 
 @pytest.mark.slow
@@ -191,7 +192,10 @@ def test_a_measurement_without_times_is_refused(network: Path, tmp_path: Path) -
 def test_a_history_that_cannot_be_kept_is_told_before_anything_is_measured(network: Path, tmp_path: Path) -> None:
     """A file where the folder should be: exit code 2, and no ten minutes are lost."""
     (tmp_path / "history").write_text("")
-    require_refusal(bench(network, "--sustained", 10, folder=tmp_path), 2, "give another one as EDGEKD_HISTORY")
+    require_refusal(bench(network, "--sustained", 10, folder=tmp_path), 2, "give another folder as EDGEKD_HISTORY")
+    words = ("--pytest-benchmark", tmp_path / "none" / "b.json", "--sustained", 10)
+    (tmp_path / "history").unlink()
+    require_refusal(bench(network, *words, folder=tmp_path), 2, "none: no such folder")
 
 
 def test_a_stored_measurement_is_compared_or_refused(network: Path, tmp_path: Path) -> None:

@@ -222,6 +222,15 @@ def test_a_device_of_another_architecture_is_not_calibrated_here(tmp_path: Path)
     assert not (tmp_path / "tables").exists()
 
 
+def test_a_table_that_cannot_be_kept_is_told_before_anything_is_timed(tmp_path: Path) -> None:
+    """A file where its folder should be: four minutes would be lost."""
+    (tmp_path / "file").write_text("")
+    done = run("targets", "calibrate", "--name", "mine", "--out", tmp_path / "file" / "table.json", folder=tmp_path)
+    assert done.code == 2
+    assert "give another file with --out" in done.said
+    assert "calibrate: building" not in done.said
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

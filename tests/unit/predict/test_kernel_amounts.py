@@ -1,5 +1,6 @@
 """What a kernel's time depends on, by hand."""
 
+import numpy as np
 import pytest
 
 from edgekd.predict.kernel_amounts import amounts, family_of, features, in_network
@@ -95,4 +96,7 @@ def test_kernels_of_a_family_have_as_many_features() -> None:
     """Whatever their sizes; otherwise no function could be learned through them."""
     for kind, groups in (("dense", 1), ("depthwise", 24), ("grouped", 3)):
         layers = [convolution(kind, 24, 24, groups=groups, side=side) for side in (5, 50)]  # type: ignore[arg-type]
-        assert features(in_network(layers)).shape[0] == len(layers)
+        apart = [features(in_network([layer])) for layer in layers]
+        assert apart[0].shape == apart[1].shape
+        assert np.array_equal(features(layers_together := in_network(layers))[:, :-2], np.vstack(apart)[:, :-2])
+        assert len(layers_together) == len(layers)
